@@ -1,0 +1,105 @@
+"""Writes the training curve: loss, metrics, rates and the gap to the optimum, by optimizer step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from stepsize.history import History
+from stepsize.measure import Gap
+
+
+class Record(pl.Callback):
+    """Logs every ``trainer.log_every_n_steps`` steps, the first step and the end of the run.
+
+    A row's step s is the number of updates that the weights have seen: row 0 shows the initial
+    weights, the last row the final ones. ``lr/<group>`` in row s is the rate of the update that
+    follows. Nothing is computed for steps that are not logged; ``self.log`` would cost as much as
+    the step itself on a small model.
+
+    Args:
+        file: where the rows go as CSV; None keeps them in memory.
+
+    Attributes:
+        gap: set where the optimum is known; logged as ``train/gap``.
+        history: the run's rows; they travel in the checkpoint, so that the curves of a resumed run
+            are whole.
+        steps: optimizer steps taken.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.gap: Gap | None = None
+        self.history = History(file)
+        self.steps = 0
+        self._row: dict[str, float] | None = None
+        self._step = -1
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step % trainer.log_every_n_steps or step == self._step:
+            return
+        self._step = step
+        self._row = {
+            f"lr/{group.get('name', index)}": float(group["lr"])
+            for optimizer in trainer.optimizers
+            for index, group in enumerate(optimizer.param_groups)
+            if "lr" in group
+        }
+        if self.gap is not None:
+            self._row["train/gap"] = self.gap(pl_module)
+        if hasattr(pl_module, "measurement"):
+            pl_module.measurement.ask()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.steps = trainer.global_step
+        if self._row is None:
+            return
+        measurement = getattr(pl_module, "measurement", None)
+        values = measurement.values if measurement is not None else {}
+        if not values and isinstance(outputs, dict) and "loss" in outputs:
+            values = {"loss": outputs["loss"]}
+        row = {**{f"train/{name}": float(value) for name, value in values.items()}, **self._row}
+        self._row = None
+        log(trainer, row, self._step)
+
+    @torch.no_grad()
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the final weights' objective where it can be evaluated on all training points."""
+        row: dict[str, float] = {}
+        data = getattr(trainer, "datamodule", None)
+        if getattr(data, "full_batch", False) and hasattr(pl_module, "step"):
+            pl_module.eval()
+            final = pl_module.step(next(iter(data.train_dataloader())))
+            values = {"loss": final.loss, **pl_module.metrics(final)}
+            row = {f"train/{name}": float(value) for name, value in values.items()}
+            pl_module.train()
+        if self.gap is not None:
+            row["train/gap"] = self.gap(pl_module)
+        if row:
+            self.history.mark_end(trainer.global_step, list(row))
+            log(trainer, row, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.history.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history.load_state_dict(state_dict)
+
+
+def log(trainer: pl.Trainer, row: dict[str, float], step: int) -> None:
+    """Give a row to all loggers, and to schedules and stopping rules that monitor a tag."""
+    trainer.callback_metrics.update({tag: torch.tensor(value) for tag, value in row.items()})
+    for logger in trainer.loggers:
+        logger.log_metrics(row, step)

@@ -1,0 +1,29 @@
+"""Data sets in memory: what is fitted, and in which order.
+
+To add a data set, subclass :class:`InMemoryData` as toy.py does: write ``make``, which returns the
+training set and the validation set (or None) as tuples of tensors, inputs first and target last.
+Name the class here, and give it a file in conf/data with its arguments written out. A data set that
+does not fit into memory is any other LightningDataModule; a file in conf/data can name that too.
+"""
+
+from stepsize.data.batches import BatchStream, TensorBatches, Tensors
+from stepsize.data.module import InMemoryData
+from stepsize.data.noise import GradientNoise, NoiseBatches
+from stepsize.data.real import BreastCancer, Diabetes, Digits, DigitsTokens
+from stepsize.data.toy import Blobs, Curve, Line
+
+__all__ = [
+    "BatchStream",
+    "Blobs",
+    "BreastCancer",
+    "Curve",
+    "Diabetes",
+    "Digits",
+    "DigitsTokens",
+    "GradientNoise",
+    "InMemoryData",
+    "Line",
+    "NoiseBatches",
+    "TensorBatches",
+    "Tensors",
+]

@@ -1,0 +1,105 @@
+"""Small made-up data sets. To add one: a class with ``make`` here, a file in conf/data."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from stepsize.data._checks import scale, whole_number
+from stepsize.data.batches import Tensors
+from stepsize.data.module import InMemoryData
+
+
+class Line(InMemoryData):
+    """Fifteen points (x, y) near a line, each of shape [15, 1]; no validation set."""
+
+    def make(self) -> tuple[Tensors, None]:
+        points = [
+            (3.4, 1.7), (5.4, 2.76), (6.71, 2.09), (6.89, 3.19), (6.93, 1.694),
+            (4.16, 1.573), (9.779, 3.366), (6.182, 2.596), (7.59, 2.53), (2.167, 1.221),
+            (7.042, 2.87), (10.791, 3.45), (5.31, 1.6), (7.997, 2.9), (3.1, 1.3),
+        ]  # fmt: skip
+        x, y = torch.tensor(points, dtype=torch.float32).T.unsqueeze(-1)
+        return (x, y), None
+
+
+class Curve(InMemoryData):
+    """y = x^2 + noise * N(0, 1) for x uniform in [-1, 1], x and y of shape [points, 1].
+
+    The validation set has as many points, drawn after the training set from the same generator.
+
+    Args:
+        points: number of training points.
+        noise: standard deviation of y.
+        seed: of the data, not of the run.
+        batch_size: see :class:`InMemoryData`, as for the next two.
+        steps_per_epoch: see there.
+        order_seed: see there.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        points: int = 1000,
+        noise: float = 0.1,
+        seed: int = 0,
+        batch_size: int | None = None,
+        steps_per_epoch: int = 100,
+        order_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps_per_epoch, order_seed)
+        self.points = whole_number("points", points, least=1)
+        self.noise = scale("noise", noise)
+        self.seed = whole_number("seed", seed, least=0)
+
+    def make(self) -> tuple[Tensors, Tensors]:
+        random = np.random.default_rng(self.seed)
+        return self._draw(random), self._draw(random)
+
+    def _draw(self, random: np.random.Generator) -> Tensors:
+        x = random.uniform(-1, 1, size=(self.points, 1))
+        y = x**2 + self.noise * random.standard_normal((self.points, 1))
+        return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
+
+
+class Blobs(InMemoryData):
+    """Two Gaussian clouds in the plane: x of shape [n, 2] and y [n], n = 2 * points_per_class.
+
+    Class 1 is N(1.7, 1) + 1 in each coordinate, class 0 is N(-1.7, 1) + 1; int64. The validation
+    set has as many points, drawn after the training set from the same generator.
+
+    Args:
+        points_per_class: number of training points in each class.
+        seed: of the data, not of the run. With some seeds a line separates the two classes, and
+            the logistic loss has no minimum; with the default one it has.
+        batch_size: see :class:`InMemoryData`, as for the next two.
+        steps_per_epoch: see there.
+        order_seed: see there.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    def __init__(
+        self,
+        points_per_class: int = 100,
+        seed: int = 0,
+        batch_size: int | None = None,
+        steps_per_epoch: int = 100,
+        order_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps_per_epoch, order_seed)
+        self.points_per_class = whole_number("points_per_class", points_per_class, least=1)
+        self.seed = whole_number("seed", seed, least=0)
+
+    def make(self) -> tuple[Tensors, Tensors]:
+        random = np.random.default_rng(self.seed)
+        return self._draw(random), self._draw(random)
+
+    def _draw(self, random: np.random.Generator) -> Tensors:
+        y = np.repeat([1, 0], self.points_per_class)
+        centre = np.where(y == 1, 1.7, -1.7)[:, None] + 1
+        x = centre + random.standard_normal((len(y), 2))
+        return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.int64)

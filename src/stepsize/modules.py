@@ -1,0 +1,191 @@
+"""LightningModules: what is optimised. All share one step and one ``configure_optimizers``.
+
+To put your own model in, subclass :class:`Module` and write ``step``. Or keep your own
+LightningModule, and let its ``configure_optimizers`` return that of :mod:`stepsize.optim`::
+
+    return configure_optimizers(self.named_parameters(), self.recipe, self.trainer)
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stepsize.data import InMemoryData
+from stepsize.measure import Measurement
+from stepsize.optim import Recipe, configure_optimizers, sparse_parameter_names
+from stepsize.optimum import least_squares, logistic
+
+
+class Step(NamedTuple):
+    """What one evaluation of the model on a batch gives.
+
+    Attributes:
+        loss: the objective, a scalar, with its graph.
+        prediction: the network's output.
+        target: what it should have been, of a shape that suits the loss; None where there is none.
+    """
+
+    loss: Tensor
+    prediction: Tensor
+    target: Tensor | None
+
+
+class Module(pl.LightningModule):
+    """A network and an objective; training, validation and test share ``step``.
+
+    Attributes:
+        net: the network. Its parameters' names begin with ``net.``, which rules match on.
+        recipe: optimizer, parameter groups and schedule; set by ``stepsize.train.train``.
+        measurement: what the callback ``Record`` asks the next training step to write down.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.recipe: Recipe | None = None
+        self.measurement = Measurement()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the running hook's name 44 times a step. nn.Module's own __setattr__ looks
+        # for parameters and submodules each time; passing it by saves a tenth of a small step.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def step(self, batch: Any) -> Step:
+        """Evaluate the objective on a batch. The one method a new kind of problem must write."""
+        raise TypeError(f"{type(self).__name__} must define step(batch) -> Step")
+
+    def metrics(self, step: Step) -> dict[str, Tensor]:
+        """More scalars to log beside the loss, by name: ``{"acc": ...}``."""
+        return {}
+
+    def optimum(self, data: InMemoryData) -> float | None:
+        """The smallest value that the training objective can take, where it is known."""
+        return None
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.net(*inputs)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        step = self.step(batch)
+        if self.measurement.wanted:
+            self.measurement.take({"loss": step.loss, **self.metrics(step)})
+        return step.loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._log_evaluation("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._log_evaluation("test", batch)
+
+    def configure_optimizers(self) -> Any:
+        if self.recipe is None:
+            raise ValueError(
+                f"{type(self).__name__}.recipe is not set; give it a stepsize.optim.Recipe"
+            )
+        return configure_optimizers(
+            self.named_parameters(),
+            self.recipe,
+            self.trainer,
+            sparse=sparse_parameter_names(self),
+        )
+
+    def _log_evaluation(self, phase: str, batch: Any) -> None:
+        step = self.step(batch)
+        values = {f"{phase}/loss": step.loss, **_prefixed(phase, self.metrics(step))}
+        self.log_dict(values, batch_size=len(step.prediction) if step.prediction.ndim else 1)
+
+
+class Regressor(Module):
+    """Least squares: batches are ``(*inputs, target)``, prediction and target of shape [n, k]."""
+
+    def step(self, batch: Any) -> Step:
+        *inputs, target = batch
+        prediction = self(*inputs)
+        return Step(F.mse_loss(prediction, target), prediction, target)
+
+    def optimum(self, data: InMemoryData) -> float | None:
+        """The closed form where the network is one linear layer, else None."""
+        if not _is_affine(self.net):
+            return None
+        x, y = data.train
+        return least_squares(x, y).value
+
+
+class Classifier(Module):
+    """Cross-entropy over classes: prediction [n, classes], target [n] of whole numbers.
+
+    A network with one output is logistic regression: prediction [n, 1], classes 0 and 1.
+
+    Args:
+        net: gives the logits.
+        l2: adds ``l2 / 2 * ||W||^2`` over all weights with two or more dimensions to the objective,
+            unlike an optimizer's weight decay, which changes the update only.
+    """
+
+    def __init__(self, net: nn.Module, l2: float = 0.0) -> None:
+        super().__init__(net)
+        if l2 < 0:
+            raise ValueError(f"model.l2={l2}: give a number >= 0")
+        self.l2 = l2
+
+    def step(self, batch: Any) -> Step:
+        *inputs, target = batch
+        logits = self(*inputs)
+        if logits.shape[-1] == 1:
+            loss = F.binary_cross_entropy_with_logits(logits[:, 0], target.to(logits.dtype))
+        else:
+            loss = F.cross_entropy(logits, target)
+        if self.l2:
+            weights = (p for p in self.net.parameters() if p.ndim >= 2)
+            loss = loss + self.l2 / 2 * sum(p.square().sum() for p in weights)
+        return Step(loss, logits, target)
+
+    def metrics(self, step: Step) -> dict[str, Tensor]:
+        """Accuracy, a share between 0 and 1."""
+        return {"acc": (self.classes(step.prediction) == step.target).float().mean()}
+
+    @staticmethod
+    def classes(logits: Tensor) -> Tensor:
+        """The predicted classes [n] of logits [n, classes] or [n, 1]."""
+        return (logits[:, 0] > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
+
+    def optimum(self, data: InMemoryData) -> float | None:
+        """Newton's minimum for logistic regression, None for others or where there is none."""
+        if not (_is_affine(self.net) and self.net.out_features == 1):
+            return None
+        x, y = data.train
+        found = logistic(x, y, l2=self.l2)
+        return None if found is None else found.value
+
+
+class Minimizer(Module):
+    """Minimises a function of the network's own parameter ``x``, as in ``net() -> f(x)``.
+
+    Batches are ``(noise,)`` of x's shape. The noise is added to the gradient and not to the value,
+    so that all optimizers see the same noise at one seed and curves show f itself.
+    """
+
+    def step(self, batch: Any) -> Step:
+        (noise,) = batch
+        value = self.net()
+        tilt = noise @ self.net.x
+        return Step(value + tilt - tilt.detach(), value, None)
+
+    def optimum(self, data: InMemoryData) -> float | None:
+        """The function's own ``minimum``, None where it names none."""
+        return getattr(self.net, "minimum", None)
+
+
+def _is_affine(net: nn.Module) -> bool:
+    return type(net) is nn.Linear and net.bias is not None
+
+
+def _prefixed(phase: str, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{phase}/{name}": value for name, value in metrics.items()}

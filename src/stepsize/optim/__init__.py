@@ -1,0 +1,16 @@
+"""Optimizers, parameter groups and schedules from configuration."""
+
+from stepsize.optim.build import build_optimizer, sparse_parameter_names
+from stepsize.optim.configure import Recipe, configure_optimizers
+from stepsize.optim.param_groups import ParamGroup, group_parameters
+from stepsize.optim.schedule import build_schedule
+
+__all__ = [
+    "ParamGroup",
+    "Recipe",
+    "build_optimizer",
+    "build_schedule",
+    "configure_optimizers",
+    "group_parameters",
+    "sparse_parameter_names",
+]

@@ -1,0 +1,21 @@
+"""Pictures of a finished fit, to be named in a task's file as ``callbacks.picture``.
+
+To add one: a file here with a subclass of :class:`stepsize.callbacks.picture.Picture` that draws it,
+and its name below.
+"""
+
+from stepsize.pictures.confusion_matrix import ConfusionMatrix
+from stepsize.pictures.decision_boundary import DecisionBoundary
+from stepsize.pictures.fit import Fit
+from stepsize.pictures.predictions import Predictions
+from stepsize.pictures.scores import Scores
+from stepsize.pictures.trajectory import Trajectory
+
+__all__ = [
+    "ConfusionMatrix",
+    "DecisionBoundary",
+    "Fit",
+    "Predictions",
+    "Scores",
+    "Trajectory",
+]

@@ -1,0 +1,102 @@
+"""Where in the plane a classifier chooses which class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from stepsize.callbacks.picture import Picture
+from stepsize.pictures.evaluate import margins, predict, training_set
+from stepsize.pictures.style import CYCLE, INK, mix, note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKERS = "os^DvPX"
+_ACROSS, _UP = 240, 160  # points of the grid
+
+
+class DecisionBoundary(Picture):
+    """The training points, the probability of their classes as a tint, and the boundary as a line.
+
+    For two inputs and up to seven classes. Points on the wrong side are ringed.
+    """
+
+    name = "decision_boundary"
+
+    def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
+        inputs = training_set(data)
+        if len(inputs) != 2 or inputs[0].shape[1:] != (2,):
+            raise ValueError("a decision boundary is drawn for two inputs; see Scores")
+        x, y = inputs
+        scores = margins(predict(module, x))
+        if scores.shape[1] > len(CYCLE):
+            raise ValueError(f"up to {len(CYCLE)} classes are drawn; got {scores.shape[1]}")
+        wrong = (scores.argmax(1) != y) | ~scores.isfinite().all(1)
+
+        axes = figure.add_subplot(xlabel="$x_1$", ylabel="$x_2$")
+        low, high = x.min(0).values, x.max(0).values
+        pad = 0.08 * (high - low)
+        (left, bottom), (right, top) = (low - pad).tolist(), (high + pad).tolist()
+        _regions(axes, module, scores.shape[1], (left, right, bottom, top))
+        for index in range(scores.shape[1]):
+            own, errors = x[y == index], x[(y == index) & wrong]
+            look = {"s": 26, "marker": _MARKERS[index]}
+            axes.scatter(*own.T, color=CYCLE[index], edgecolors="white", linewidths=0.6, **look)
+            axes.scatter(*errors.T, color=CYCLE[index], edgecolors=INK, linewidths=1.3, **look)
+            if len(own):
+                _label(axes, own, f"class {index}", CYCLE[index])
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+        right_ones = len(y) - int(wrong.sum())
+        return f"{right_ones:,} of {len(y):,} training points right"
+
+
+def _regions(
+    axes: Axes, module: pl.LightningModule, classes: int, extent: tuple[float, ...]
+) -> None:
+    left, right, bottom, top = extent
+    across, up = torch.linspace(left, right, _ACROSS), torch.linspace(bottom, top, _UP)
+    grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).reshape(-1, 2)
+    scores = margins(predict(module, grid))
+    if not scores.isfinite().all():
+        note(axes, "the model's scores are not finite")
+        return
+    tints = torch.tensor([mix(CYCLE[index], 0.38) for index in range(classes)]).double()
+    colours = (scores.softmax(1) @ tints).reshape(_UP, _ACROSS, 3)
+    axes.imshow(
+        colours, origin="lower", extent=extent, aspect="auto", interpolation="bilinear", zorder=0
+    )
+    lead = _lead(scores).reshape(classes, _UP, _ACROSS)
+    drawn = False
+    # Between two classes the line of one is the line of the other.
+    for surface in lead[: 1 if classes == 2 else classes]:
+        if surface.min() < 0 < surface.max():
+            axes.contour(across, up, surface, levels=[0], colors=INK, linewidths=1.6)
+            drawn = True
+    if not drawn:
+        note(axes, "the boundary lies outside this view")
+
+
+def _lead(scores: Tensor) -> Tensor:
+    """Each class's score minus the best of the others, scaled to stay drawable: [classes, n]."""
+    leads = []
+    for index in range(scores.shape[1]):
+        others = torch.cat([scores[:, :index], scores[:, index + 1 :]], 1)
+        leads.append(scores[:, index] - others.max(1).values)
+    lead = torch.stack(leads)
+    return lead / lead.abs().max().clamp(min=1e-300)
+
+
+def _label(axes: Axes, points: Tensor, text: str, colour: str) -> None:
+    """Write the name of a class into its cloud's middle, in its colour."""
+    from matplotlib.patheffects import withStroke
+
+    centre = points.mean(0).tolist()
+    axes.annotate(
+        text, centre, ha="center", va="center", color=colour, fontsize=12, weight="bold", zorder=5,
+        path_effects=[withStroke(linewidth=3.5, foreground="white")],
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""The way of a point through the plane, remembered in bounded memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_MOST = 20_000
+
+
+class Path:
+    """Points by step; past ``most``, every other one is forgotten, and only every other one taken.
+
+    Args:
+        most: the largest number of points kept.
+
+    Attributes:
+        stride: points are kept at the steps that it divides.
+    """
+
+    def __init__(self, most: int = _MOST) -> None:
+        self.most = most
+        self.stride = 1
+        self._points: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def wants(self, step: int) -> bool:
+        """Whether the point at this step is to be kept and is not yet."""
+        return step % self.stride == 0 and step not in self._points
+
+    def add(self, step: int, point: Tensor) -> None:
+        """Keep a point ``[2]``, which must not change afterwards. It may stay on its device."""
+        self._points[step] = point
+        if len(self._points) > self.most:
+            self.stride *= 2
+            self._points = {s: p for s, p in self._points.items() if s % self.stride == 0}
+
+    def steps(self) -> Tensor:
+        """The steps ``[n]`` of the points, int64."""
+        return torch.tensor(list(self._points), dtype=torch.int64)
+
+    def points(self) -> Tensor:
+        """The points ``[n, 2]`` on the CPU."""
+        if not self._points:
+            return torch.zeros(0, 2)
+        return torch.stack([point.cpu() for point in self._points.values()])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "stride": torch.tensor(self.stride),
+            "steps": self.steps(),
+            "points": self.points(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.stride = int(state_dict["stride"])
+        steps = state_dict["steps"].tolist()
+        self._points = dict(zip(steps, state_dict["points"].unbind(), strict=True))

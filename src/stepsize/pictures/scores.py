@@ -1,0 +1,86 @@
+"""How far a two-class classifier tells its classes apart, whatever the number of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+
+from stepsize.callbacks.picture import Picture
+from stepsize.pictures.evaluate import margins, predict, training_set
+from stepsize.pictures.style import BLUE, GREY, INK, ORANGE, mix, note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_BINS = 40
+
+
+class Scores(Picture):
+    """The data projected on the model's score, its log-odds of class 1: class 1 up, class 0 down.
+
+    A score above 0 is a prediction of class 1; what lies on the wrong side is drawn solid.
+
+    Args:
+        dirpath: the folder.
+        title: begins the title.
+        classes: the names of class 0 and class 1.
+    """
+
+    name = "scores"
+
+    def __init__(
+        self, dirpath: str, title: str, classes: Sequence[str] = ("class 0", "class 1")
+    ) -> None:
+        super().__init__(dirpath, title)
+        if len(classes) != 2:
+            raise ValueError(f"callbacks.picture.classes={list(classes)}: give two names")
+        self.classes = list(classes)
+
+    def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
+        import numpy as np
+
+        *inputs, target = training_set(data)
+        logits = margins(predict(module, *inputs))
+        if logits.shape[1] != 2:
+            raise ValueError(f"scores are drawn for two classes; got {logits.shape[1]}")
+        score, y = (logits[:, 1] - logits[:, 0]).numpy(), target.numpy()
+        finite = np.isfinite(score)
+        right = finite & ((score > 0) == y)
+
+        axes = figure.add_subplot(xlabel="score (log-odds)", ylabel="points per bin")
+        reach = np.abs(score[finite]).max(initial=1e-9)
+        edges = np.linspace(-reach, reach, _BINS + 1)  # 0 is the edge of a bin
+        highest = 1
+        for label, sign, colour in ((1, 1, BLUE), (0, -1, ORANGE)):
+            own = finite & (y == label)
+            counts, _ = np.histogram(score[own], edges)
+            highest = max(highest, counts.max())
+            wrong_side = (edges[:-1] < 0) == bool(label)
+            axes.bar(
+                edges[:-1], sign * counts, np.diff(edges), align="edge", linewidth=0.6,
+                edgecolor="white",
+                color=[colour if wrong else mix(colour, 0.5) for wrong in wrong_side],
+            )  # fmt: skip
+            errors = int((own & ~right).sum())
+            axes.text(
+                0.98 if label else 0.02, 0.95 if label else 0.05,
+                f"{self.classes[label]}: {int((y == label).sum()):,}, of these {errors:,} wrong",
+                transform=axes.transAxes, ha="right" if label else "left",
+                va="top" if label else "bottom", color=colour, fontsize=11, weight="bold",
+            )  # fmt: skip
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axvline(0, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.set(xlim=(-reach, reach), ylim=(-1.25 * highest, 1.25 * highest))
+        axes.yaxis.set_major_locator(_whole_numbers())
+        axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
+        if not finite.all():
+            note(axes, f"{int((~finite).sum()):,} of {len(y):,} scores are not finite")
+        return f"{int(right.sum()):,} of {len(y):,} training points right"
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=7, integer=True)

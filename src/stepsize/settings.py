@@ -1,0 +1,44 @@
+"""Top-level values that nobody else checks, checked before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Refuse values that would fail late, or change the run's meaning in silence.
+
+    Args:
+        config: the whole configuration as plain containers.
+
+    Raises:
+        ValueError: says what was given and what is allowed.
+    """
+    seed = config["seed"]
+    if not _is_whole(seed) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed}: give a whole number from 0 to 4294967295")
+    if config["mode"] not in ("min", "max"):
+        raise ValueError(
+            f"mode={config['mode']}: give min or max, whichever is better for {config['monitor']}"
+        )
+    path = config["ckpt_path"]
+    if path is not None and not Path(path).is_file():
+        raise ValueError(
+            f"ckpt_path={path}: there is no such file; a run leaves RUN/checkpoints/last.ckpt"
+        )
+    trainer = config["trainer"]
+    for key in ("max_steps", "log_every_n_steps"):
+        value = trainer.get(key, 1)
+        unlimited = key == "max_steps" and value == -1
+        if not unlimited and (not _is_whole(value) or value < 1):
+            raise ValueError(f"trainer.{key}={value}: give a whole number from 1 up")
+    if trainer.get("max_steps", -1) == -1 and trainer.get("max_epochs", -1) in (-1, None):
+        raise ValueError(
+            "trainer.max_steps=-1: the run would never end; set it, or trainer.max_epochs"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
