@@ -58,10 +58,8 @@ def alternate(jobs: dict[str, Callable[[], float]], repeats: int) -> dict[str, l
 def step(repeats: int) -> None:
     """Compare the cost of a step with Adam, in microseconds, on curve and blobs."""
     import torch
-    from rich.progress import get_console
 
     torch.set_num_threads(1)
-    get_console()  # the progress bar's console, as the terminal it would be drawn on
     table = Table("task", "step of", "us", "by hand", "bare Trainer")
     for task in ("curve", "blobs"):
         jobs = {
@@ -172,6 +170,7 @@ def _by_hand(task: str, steps: int) -> None:
 def _barest_trainer(task: str, steps: int) -> None:
     import pytorch_lightning as pl
 
+    import stepsize.train  # quietens Lightning
     from stepsize.optim import Recipe
 
     config, data, module = _parts(task, steps)
@@ -186,12 +185,14 @@ def _barest_trainer(task: str, steps: int) -> None:
 def _train(task: str, steps: int) -> None:
     from stepsize.train import train
 
+    os.environ["FORCE_COLOR"] = "1"  # the progress bar is drawn, as on a terminal
     with (
         tempfile.TemporaryDirectory() as folder,
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),
     ):
         train(_composed(task, steps, Path(folder) / "run"))
+    del os.environ["FORCE_COLOR"]
 
 
 def _seconds(words: list[str], folder: str) -> float:
@@ -218,8 +219,6 @@ def main() -> None:
     parser.add_argument("what", choices=["step", "startup"])
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    # The progress bar is part of what train costs, so it is drawn, as on a terminal.
-    os.environ["FORCE_COLOR"] = "1"
     {"step": step, "startup": startup}[arguments.what](arguments.repeats)
 
 

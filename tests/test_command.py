@@ -63,23 +63,13 @@ def test_the_configuration_can_be_shown_without_training(command, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
+# One of Hydra's, one found while building, one in the run's folder, one before there is a folder.
 BAD_INPUT = {
     "a group's name": (["optimizer=adamm"], "Could not find 'optimizer/adamm'"),
-    "a key": (["optimizer.learning_rate=1"], "learning_rate"),
-    "a target": (["optimizer._target_=torch.optim.Adamm"], "did you mean Adam"),
-    "a forbidden target": (["optimizer._target_=os.system"], "allowed package"),
-    "an added option": (["+optimizer.beta=1"], "optimizer.beta: Adam has no argument beta (did you mean betas?)"),
     "a negative rate": (["optimizer.lr=-1"], "Invalid learning rate: -1"),
-    "a rate that is a word": (["optimizer.lr=fast"], "optimizer"),
     "a batch size of 0": (["data.batch_size=0"], "data.batch_size=0"),
-    "a model's value": (["model.net.activation=relux"], "relu"),
-    "an unknown trainer value": (["trainer.accelerator=abacus"], "trainer"),
-    "no steps": (["trainer.max_steps=0"], "trainer.max_steps=0"),
-    "a missing checkpoint": (["ckpt_path=nowhere.ckpt"], "ckpt_path=nowhere.ckpt: there is no such file"),
-    "a monitor that is not logged": (["monitor=val/los"], "monitor=val/los"),
-    "a mode": (["mode=least"], "mode=least"),
     "an output folder": (["hydra.run.dir=/dev/null/x"], "/dev/null is not a folder"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", BAD_INPUT)
@@ -87,9 +77,10 @@ def test_bad_input_ends_in_a_short_message(command, tmp_path, what):
     words, told = BAD_INPUT[what]
     done = command("task=line", "trainer.max_steps=20", *words)
     assert done.returncode != 0
-    assert told in done.stderr + done.stdout
+    assert told in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
-    assert len(done.stderr.splitlines()) <= 12 if what == "a group's name" else 7
+    if what != "a group's name":  # Hydra lists the names there are, one in a line
+        assert len(done.stderr.splitlines()) <= 4
     for result in tmp_path.glob("outputs/runs/*/result.json"):
         assert json.loads(result.read_text())["status"] == "failed"
 
@@ -166,7 +157,8 @@ def test_an_interrupted_run_says_so(tmp_path, signal_name, code):
         time.sleep(0.1)
     time.sleep(1)
     process.send_signal(getattr(signal, signal_name))
-    assert process.wait(60) == code if code else process.returncode != 0
+    ended_with = process.wait(60)
+    assert ended_with == code if code else ended_with != 0
     result = json.loads((tmp_path / "here" / "result.json").read_text())
     assert result["status"] == "interrupted"
     assert result["steps"] > 0

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks import Divergence, Record
-from stepsize.data import InMemoryData
 from stepsize.errors import one_line
 from stepsize.instantiate import allowing, instantiate
 from stepsize.measure import Gap
@@ -23,6 +22,7 @@ from stepsize.optim import Recipe
 from stepsize.run import Run
 from stepsize.settings import check_settings
 from stepsize.summary import print_summary
+from stepsize.tags import check_monitors, known_tags
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,15 @@ def train(cfg: DictConfig) -> float:
     run = Run.open(cfg)
     record = Record(run.folder / "metrics.csv")
     with allowing(run.config["allow"]), _failures_recorded(run, record):
+        log.debug("settings: %s", " ".join(run.overrides) or "all as in conf/")
         check_settings(run.config)
         pl.seed_everything(run.config["seed"], workers=True, verbose=False)
         data = instantiate(run.config["data"], where="data")
         module = instantiate(run.config["model"], where="model")
         module.recipe = Recipe(*(run.config[key] for key in Recipe.__annotations__))
         record.gap = _gap(module, data)
-        trainer = _trainer(run, record, data)
+        check_monitors(_monitors(run), known_tags(module, data))
+        trainer = _trainer(run, record)
         trainer.fit(module, data, ckpt_path=run.config["ckpt_path"], weights_only=True)
         _validate_end(trainer, module, record)
         objective = _objective(run, record)
@@ -62,6 +64,7 @@ def train(cfg: DictConfig) -> float:
     result = run.write_result(
         "diverged" if diverged else "completed", reason=diverged, **_outcome(run, record)
     )
+    log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
     print_summary(run, result)
     worst = math.inf if run.config["mode"] == "min" else -math.inf
     return worst if diverged else objective
@@ -91,11 +94,17 @@ def _gap(module: pl.LightningModule, data: pl.LightningDataModule) -> Gap | None
     return None if optimum is None else Gap(module, data, optimum)
 
 
-def _trainer(run: Run, record: Record, data: pl.LightningDataModule) -> pl.Trainer:
+def _monitors(run: Run) -> dict[str, str | None]:
+    return {
+        "monitor": run.config["monitor"],
+        "scheduler.monitor": (run.config["scheduler"] or {}).get("monitor"),
+    }
+
+
+def _trainer(run: Run, record: Record) -> pl.Trainer:
     callbacks = _all(run.config["callbacks"], "callbacks")
-    nothing_to_validate = isinstance(data, InMemoryData) and data.val is None
     return instantiate(
-        {**run.config["trainer"], **({"limit_val_batches": 0} if nothing_to_validate else {})},
+        run.config["trainer"],
         where="trainer",
         callbacks=[record, *callbacks],
         logger=[record.history, *_all(run.config["logger"], "logger")],

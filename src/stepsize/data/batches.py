@@ -118,7 +118,7 @@ class TensorBatches(BatchStream):
             generator = torch.Generator().manual_seed(epoch_seed(self.order_seed, epoch))
             order = torch.randperm(len(tensors[0]), generator=generator).to(tensors[0].device)
             # One gather per epoch; the batches are views of its result.
-            tensors = tuple(tensor[order] for tensor in tensors)
+            tensors = tuple(tensor.index_select(0, order) for tensor in tensors)
         return lambda index: tuple(t[index * size : (index + 1) * size] for t in tensors)
 
     def __iter__(self) -> Iterator[Tensors]:
@@ -127,7 +127,7 @@ class TensorBatches(BatchStream):
         yield from super().__iter__()
 
 
-def check_batch_size(batch_size: object, points: int | None = None) -> None:
+def check_batch_size(batch_size: Any, points: int | None = None) -> None:
     """Refuse a batch size that is neither None nor a whole number from 1 to ``points``.
 
     Args:

@@ -90,7 +90,7 @@ class InMemoryData(pl.LightningDataModule, ABC):
         return stream
 
     def val_dataloader(self) -> BatchStream | list[Any]:
-        """One batch with the whole validation set; Lightning's empty list where there is none."""
+        """One batch with the whole validation set, or Lightning's empty list."""
         if self.val is None:
             return []
         return TensorBatches(self._placed(self.val), steps_per_epoch=1, shuffle=False)
@@ -101,11 +101,14 @@ class InMemoryData(pl.LightningDataModule, ABC):
 
     @property
     def _position(self) -> int:
-        assert self.trainer is not None
-        return max(self._resumed_at, self.trainer.fit_loop.total_batch_idx + 1)
+        taken = 0 if self.trainer is None else self.trainer.fit_loop.total_batch_idx + 1
+        return max(self._resumed_at, taken)
 
     def setup(self, stage: str) -> None:
         self._resumed_at = 0
+        if self.trainer is not None and self.val is None:
+            # An empty list alone makes Lightning warn, and run the hooks of an empty validation.
+            self.trainer.limit_val_batches = 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"position": self._position}

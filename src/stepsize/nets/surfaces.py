@@ -31,12 +31,14 @@ class Quadratic(nn.Module):
     Attributes:
         dim: Number of dimensions.
         eigenvalues: The ``dim`` eigenvalues of H, smallest first unless given otherwise.
+        minimum: The smallest value, 0.
 
     Raises:
         ValueError: A ``dim`` or ``condition`` below 1, an unknown spectrum, an eigenvalue that
             is not positive and finite, or one dimension with a condition other than 1.
     """
 
+    minimum = 0.0
     root: Tensor
 
     def __init__(
@@ -83,11 +85,16 @@ class Rosenbrock(nn.Module):
         a: Place of the minimum along the valley.
         b: Steepness of the valley's walls.
 
+    Attributes:
+        dim: Number of dimensions, 2.
+        minimum: The smallest value, 0.
+
     Raises:
         ValueError: A start that is not two numbers, or ``b`` not positive.
     """
 
     dim = 2
+    minimum = 0.0
 
     def __init__(
         self, start: Sequence[float] = (-1.2, 1.0), a: float = 1.0, b: float = 100.0

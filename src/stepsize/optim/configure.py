@@ -64,14 +64,22 @@ def configure_optimizers(
     optimizer = build_optimizer(
         recipe.optimizer, named_parameters, recipe.param_groups, sparse=sparse
     )
-    total_steps = trainer.estimated_stepping_batches
-    if recipe.scheduler and math.isinf(total_steps):
-        raise ValueError("a schedule needs to know the run's length: set trainer.max_steps")
     schedule = recipe.scheduler and build_schedule(
-        recipe.scheduler,
-        optimizer,
-        total_steps=int(total_steps),
-        steps_per_epoch=math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches),
-        monitor=recipe.monitor,
+        recipe.scheduler, optimizer, monitor=recipe.monitor, **_length(trainer)
     )
     return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
+
+
+def _length(trainer: pl.Trainer) -> dict[str, int]:
+    """The run's optimizer steps, in all and per epoch."""
+    trainer.fit_loop.setup_data()  # a budget in steps alone does not make Lightning count batches
+    total_steps = trainer.estimated_stepping_batches
+    batches = trainer.num_training_batches
+    if math.isinf(total_steps):
+        raise ValueError("a schedule needs to know the run's length: set trainer.max_steps")
+    # A loader without a length is one epoch, as long as the run.
+    per_epoch = total_steps * trainer.accumulate_grad_batches if math.isinf(batches) else batches
+    return {
+        "total_steps": int(total_steps),
+        "steps_per_epoch": math.ceil(per_epoch / trainer.accumulate_grad_batches),
+    }

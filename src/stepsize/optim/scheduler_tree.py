@@ -54,7 +54,7 @@ class SchedulerTree:
         self.optimizer = optimizer
         self.run = run
         # Taken now: building a scheduler changes the groups' rates.
-        self.rates = [group.get("lr") for group in optimizer.param_groups]
+        self.rates: list[Any] = [group.get("lr") for group in optimizer.param_groups]
 
     def build(self, config: Mapping[str, Any]) -> Any:
         """Build the outermost scheduler.

@@ -1,7 +1,7 @@
 """Pictures of a finished fit, to be named in a task's file as ``callbacks.picture``.
 
-To add one: a file here with a subclass of :class:`stepsize.callbacks.picture.Picture` that draws it,
-and its name below.
+To add one, write a subclass of :class:`stepsize.callbacks.picture.Picture` in a file here, and name
+it below.
 """
 
 from stepsize.pictures.confusion_matrix import ConfusionMatrix

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from stepsize.callbacks.picture import Picture
-from stepsize.pictures.evaluate import margins, predict, validation_set
+from stepsize.pictures.evaluate import margins, outcome, predict, validation_set
 from stepsize.pictures.style import BLUE, FAINT, GREY, INK, VERMILION, mix, note
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ConfusionMatrix(Picture):
         counts = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         rows = torch.bincount(target, minlength=classes)
 
-        axes = figure.add_subplot(xlabel="predicted", ylabel="true")
+        axes = figure.add_subplot(xlabel="predicted", ylabel=f"true ({which} set)")
         image = torch.ones(classes, classes, 3)
         for true in range(classes):
             for guess in range(classes):
@@ -47,9 +47,9 @@ class ConfusionMatrix(Picture):
                 image[true, guess] = torch.tensor(mix(colour, tint))
                 axes.text(
                     guess, true, f"{count}", ha="center", va="center", fontsize=9,
-                    color="white" if tint > 0.5 else INK,
+                    color="white" if tint > 0.6 else INK,
                 )  # fmt: skip
-        axes.imshow(image, aspect="auto")
+        axes.imshow(image.numpy(), aspect="auto")
         ticks = range(classes)
         axes.set_xticks(ticks)
         axes.set_yticks(ticks)
@@ -64,9 +64,6 @@ class ConfusionMatrix(Picture):
                 xycoords=("axes fraction", "data"), textcoords="offset points",
                 va="center", color=GREY, fontsize=9, annotation_clip=False,
             )  # fmt: skip
-        lost = int((~valid).sum())
-        if lost:
-            note(axes, f"{lost:,} of {len(target):,} points have scores that are not finite")
-        right = int(counts.trace())
-        share = right / len(target)
-        return f"{right:,} of {len(target):,} {which} points right ({share:.1%})"
+        if not valid.any():
+            note(axes, "no finite score")
+        return outcome(valid & (scores.argmax(1) == target), scores)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stepsize.callbacks.picture import Picture
-from stepsize.pictures.evaluate import margins, predict, training_set
+from stepsize.pictures.evaluate import margins, outcome, predict, training_set
 from stepsize.pictures.style import CYCLE, INK, mix, note
 
 if TYPE_CHECKING:
@@ -40,23 +40,28 @@ class DecisionBoundary(Picture):
 
         axes = figure.add_subplot(xlabel="$x_1$", ylabel="$x_2$")
         low, high = x.min(0).values, x.max(0).values
-        pad = 0.08 * (high - low)
+        pad = 0.08 * (high - low).clamp(min=1e-6)
         (left, bottom), (right, top) = (low - pad).tolist(), (high + pad).tolist()
         _regions(axes, module, scores.shape[1], (left, right, bottom, top))
         for index in range(scores.shape[1]):
             own, errors = x[y == index], x[(y == index) & wrong]
-            look = {"s": 26, "marker": _MARKERS[index]}
-            axes.scatter(*own.T, color=CYCLE[index], edgecolors="white", linewidths=0.6, **look)
-            axes.scatter(*errors.T, color=CYCLE[index], edgecolors=INK, linewidths=1.3, **look)
-            if len(own):
-                _label(axes, own, f"class {index}", CYCLE[index])
+            look: dict[str, Any] = {"s": 26, "marker": _MARKERS[index]}
+            axes.scatter(
+                *own.T.numpy(), color=CYCLE[index], edgecolors="white", linewidths=0.6, **look,
+                label=f"class {index}",
+            )  # fmt: skip
+            axes.scatter(
+                *errors.T.numpy(), color=CYCLE[index], edgecolors=INK, linewidths=1.3, **look
+            )
+        if wrong.any():
+            axes.scatter([], [], s=26, color="white", edgecolors=INK, linewidths=1.3, label="wrong")
+        axes.legend(framealpha=0.85, edgecolor="none", handletextpad=0.2, borderpad=0.3)
         axes.set(xlim=(left, right), ylim=(bottom, top))
-        right_ones = len(y) - int(wrong.sum())
-        return f"{right_ones:,} of {len(y):,} training points right"
+        return outcome(~wrong, scores)
 
 
 def _regions(
-    axes: Axes, module: pl.LightningModule, classes: int, extent: tuple[float, ...]
+    axes: Axes, module: pl.LightningModule, classes: int, extent: tuple[float, float, float, float]
 ) -> None:
     left, right, bottom, top = extent
     across, up = torch.linspace(left, right, _ACROSS), torch.linspace(bottom, top, _UP)
@@ -65,17 +70,19 @@ def _regions(
     if not scores.isfinite().all():
         note(axes, "the model's scores are not finite")
         return
-    tints = torch.tensor([mix(CYCLE[index], 0.38) for index in range(classes)]).double()
+    tints = torch.tensor([mix(CYCLE[index], 0.28) for index in range(classes)]).double()
     colours = (scores.softmax(1) @ tints).reshape(_UP, _ACROSS, 3)
     axes.imshow(
-        colours, origin="lower", extent=extent, aspect="auto", interpolation="bilinear", zorder=0
-    )
+        colours.numpy(), origin="lower", extent=extent, aspect="auto", interpolation="bilinear",
+        zorder=0,
+    )  # fmt: skip
     lead = _lead(scores).reshape(classes, _UP, _ACROSS)
+    plane = across.numpy(), up.numpy()
     drawn = False
     # Between two classes the line of one is the line of the other.
     for surface in lead[: 1 if classes == 2 else classes]:
         if surface.min() < 0 < surface.max():
-            axes.contour(across, up, surface, levels=[0], colors=INK, linewidths=1.6)
+            axes.contour(*plane, surface.numpy(), levels=[0], colors=INK, linewidths=1.6)
             drawn = True
     if not drawn:
         note(axes, "the boundary lies outside this view")
@@ -89,14 +96,3 @@ def _lead(scores: Tensor) -> Tensor:
         leads.append(scores[:, index] - others.max(1).values)
     lead = torch.stack(leads)
     return lead / lead.abs().max().clamp(min=1e-300)
-
-
-def _label(axes: Axes, points: Tensor, text: str, colour: str) -> None:
-    """Write the name of a class into its cloud's middle, in its colour."""
-    from matplotlib.patheffects import withStroke
-
-    centre = points.mean(0).tolist()
-    axes.annotate(
-        text, centre, ha="center", va="center", color=colour, fontsize=12, weight="bold", zorder=5,
-        path_effects=[withStroke(linewidth=3.5, foreground="white")],
-    )  # fmt: skip

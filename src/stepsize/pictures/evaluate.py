@@ -26,7 +26,7 @@ def predict(module: pl.LightningModule, *inputs: Tensor) -> Tensor:
     like = next(module.parameters())
     chunks = zip(*(tensor.split(_AT_ONCE) for tensor in inputs), strict=True)
     outputs = [module(*(_placed(tensor, like) for tensor in chunk)) for chunk in chunks]
-    return torch.cat([output.detach().to("cpu", torch.float64) for output in outputs])
+    return torch.cat([output.detach().cpu().double() for output in outputs])
 
 
 def training_set(data: Any) -> Tensors:
@@ -51,6 +51,14 @@ def validation_set(data: Any) -> tuple[Tensors, str]:
 def margins(logits: Tensor) -> Tensor:
     """Scores ``[n, classes]`` whose largest entry says the class, from ``[n, 1]`` or themselves."""
     return torch.cat([-logits, logits], -1) / 2 if logits.shape[-1] == 1 else logits
+
+
+def outcome(right: Tensor, scores: Tensor) -> str:
+    """How many points a classifier gets right ``[n]``, or has no scores ``[n, classes]`` for."""
+    lost = int((~scores.isfinite().all(1)).sum())
+    if lost:
+        return f"{lost:,} of {len(right):,} scores are not finite"
+    return f"{int(right.sum()):,} of {len(right):,} right ({right.double().mean():.1%})"
 
 
 def _held(data: Any, name: str) -> Tensors:

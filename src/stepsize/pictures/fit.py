@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -45,22 +46,25 @@ class Fit(Picture):
         # Far outside the view a point only gives the line its direction; drawing routines overflow.
         curve = curve.clamp(bottom - 100 * (top - bottom), top + 100 * (top - bottom))
 
-        if len(x) <= _FEW and fitted.isfinite().all():
+        if len(x) <= _FEW and seen.any():
             ends = fitted.clamp(bottom, top)
-            axes.vlines(x[:, 0], y[:, 0], ends[:, 0], color=FAINT, linewidth=1, zorder=1)
+            axes.vlines(*torch.cat([x, y, ends], 1).T.numpy(), color=FAINT, linewidth=1, zorder=1)
         size = min(36.0, max(7.0, 3000 / len(x)))
         axes.scatter(
-            x, y, s=size, color=GREY, alpha=0.9 if len(x) <= _FEW else 0.45, linewidths=0, zorder=2,
-            label=f"{len(x):,} training points",
+            x.numpy(), y.numpy(), s=size, color=GREY, alpha=0.9 if len(x) <= _FEW else 0.45,
+            linewidths=0, zorder=2, label=f"{len(x):,} training points",
         )  # fmt: skip
-        axes.plot(grid, curve, color=BLUE, linewidth=2.5, label="fit", zorder=3)
+        if seen.any():
+            axes.plot(grid.numpy(), curve.numpy(), color=BLUE, linewidth=2.5, label="fit", zorder=3)
+        else:
+            note(
+                axes, "the fit lies outside this view" if math.isfinite(error) else "no finite fit"
+            )
         axes.set(xlim=(left, right), ylim=(bottom, top))
-        axes.legend(frameon=False, labelcolor="linecolor", handlelength=1.2)
-        if not curve.isfinite().any():
-            note(axes, "the fit is not finite")
-        elif not seen.any():
-            note(axes, "the fit lies outside this view")
-        return f"mean squared error {error:.3g}"
+        axes.legend(frameon=False, labelcolor=[GREY, BLUE], handlelength=1.2, fontsize=11)
+        return (
+            f"mean squared error {error:.3g}" if math.isfinite(error) else "the fit is not finite"
+        )
 
 
 def _widened(values: Tensor, share: float) -> tuple[float, float]:

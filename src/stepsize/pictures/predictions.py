@@ -40,15 +40,24 @@ class Predictions(Picture):
         ends = (max(left, bottom), min(right, top))
         axes.plot(ends, ends, color=GREY, linewidth=1.2, zorder=1)
         axes.annotate(
-            "predicted = measured", (ends[1], ends[1]), (-6, -2), textcoords="offset points",
-            ha="right", va="top", color=GREY, rotation=45, rotation_mode="anchor",
+            "predicted\n= measured", (ends[1], ends[1]), (8, 0), textcoords="offset points",
+            va="top", color=GREY, annotation_clip=False,
         )  # fmt: skip
         shown = predicted.isfinite() & (predicted > bottom) & (predicted < top)
         axes.scatter(
-            measured[shown], predicted[shown], s=16, color=BLUE, alpha=0.55, linewidths=0, zorder=2
-        )
+            measured[shown].numpy(), predicted[shown].numpy(), s=16, color=BLUE, alpha=0.55,
+            linewidths=0, zorder=2,
+        )  # fmt: skip
         axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-        hidden = len(shown) - int(shown.sum())
-        if hidden:
-            note(axes, f"{hidden:,} of {len(shown):,} predictions are not finite\nor outside this view")
-        return f"R² = {explained:.3f}, mean squared error {error:.3g}"
+        lost = int((~predicted.isfinite()).sum())
+        outside = len(shown) - int(shown.sum()) - lost
+        if outside:
+            note(axes, f"{outside:,} of {len(shown):,} predictions\nlie outside this view")
+        if lost == len(shown):
+            note(axes, "no finite prediction")
+        if lost:
+            return f"{lost:,} of {len(shown):,} predictions are not finite"
+        axes.text(
+            0.04, 0.94, f"R² = {explained:.3g}", transform=axes.transAxes, color=BLUE, fontsize=12
+        )
+        return f"mean squared error {error:.3g}"

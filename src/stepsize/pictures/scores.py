@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+import torch
 
 from stepsize.callbacks.picture import Picture
-from stepsize.pictures.evaluate import margins, predict, training_set
-from stepsize.pictures.style import BLUE, GREY, INK, ORANGE, mix, note
+from stepsize.pictures.evaluate import margins, outcome, predict, training_set
+from stepsize.pictures.style import BLUE, GREY, INK, VERMILION, mix, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,35 +50,41 @@ class Scores(Picture):
         finite = np.isfinite(score)
         right = finite & ((score > 0) == y)
 
-        axes = figure.add_subplot(xlabel="score (log-odds)", ylabel="points per bin")
-        reach = np.abs(score[finite]).max(initial=1e-9)
-        edges = np.linspace(-reach, reach, _BINS + 1)  # 0 is the edge of a bin
-        highest = 1
-        for label, sign, colour in ((1, 1, BLUE), (0, -1, ORANGE)):
+        reach = 1e-6 if finite.any() else 1.0
+        low, high = score[finite].min(initial=-reach), score[finite].max(initial=reach)
+        width = (high - low) / _BINS
+        # 0, where the prediction changes, is the edge of a bin.
+        edges = width * np.arange(np.floor(low / width), np.ceil(high / width) + 1)
+        highest = [1, 1]
+        axes = figure.add_subplot(
+            xlabel=f"←  {self.classes[0]}          score (log-odds)          {self.classes[1]}  →",
+            ylabel="points per bin",
+        )
+        for label, sign, colour in ((1, 1, BLUE), (0, -1, VERMILION)):
             own = finite & (y == label)
             counts, _ = np.histogram(score[own], edges)
-            highest = max(highest, counts.max())
+            highest[label] = max(1, counts.max())
             wrong_side = (edges[:-1] < 0) == bool(label)
             axes.bar(
                 edges[:-1], sign * counts, np.diff(edges), align="edge", linewidth=0.6,
                 edgecolor="white",
                 color=[colour if wrong else mix(colour, 0.5) for wrong in wrong_side],
             )  # fmt: skip
-            errors = int((own & ~right).sum())
+            counted = f"{(own & right).sum():,} of {(y == label).sum():,} right"
             axes.text(
-                0.98 if label else 0.02, 0.95 if label else 0.05,
-                f"{self.classes[label]}: {int((y == label).sum()):,}, of these {errors:,} wrong",
-                transform=axes.transAxes, ha="right" if label else "left",
-                va="top" if label else "bottom", color=colour, fontsize=11, weight="bold",
+                0.02, 0.97 if label else 0.03, f"{self.classes[label]}: {counted}",
+                transform=axes.transAxes, va="top" if label else "bottom", color=colour,
+                fontsize=11, weight="bold",
             )  # fmt: skip
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.axvline(0, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.set(xlim=(-reach, reach), ylim=(-1.25 * highest, 1.25 * highest))
+        room = 0.12 * sum(highest)  # for the two lines of text
+        axes.set(xlim=edges[[0, -1]], ylim=(-highest[0] - room, highest[1] + room))
         axes.yaxis.set_major_locator(_whole_numbers())
         axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
-        if not finite.all():
-            note(axes, f"{int((~finite).sum()):,} of {len(y):,} scores are not finite")
-        return f"{int(right.sum()):,} of {len(y):,} training points right"
+        if not finite.any():
+            note(axes, "no finite score")
+        return outcome(torch.from_numpy(right), logits)
 
 
 def _whole_numbers() -> Any:

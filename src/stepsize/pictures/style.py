@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,8 @@ FAINT = "#D9D9D9"
 
 _INCHES = (6.0, 4.0)
 _DPI = 150
-_TITLE_WIDTH = 68  # characters of the title's size that fit into six inches
-_STYLE = {
+_TITLE_WIDTH = 72  # characters of the title's size that fit into six inches
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
     "font.size": 10,
@@ -70,8 +70,11 @@ def styled() -> Iterator[Figure]:
 
 
 def write_title(figure: Figure, sentence: str) -> None:
-    """Write one sentence above the axes, on two lines where one is too short for it."""
-    lines = textwrap.wrap(sentence, _TITLE_WIDTH, break_on_hyphens=False)
+    """Write one sentence above the axes; one too long for a line is broken after its colon."""
+    lines = [sentence]
+    if len(sentence) > _TITLE_WIDTH:
+        parts = sentence.replace(": ", ":\n", 1).split("\n")
+        lines = [line for part in parts for line in textwrap.wrap(part, _TITLE_WIDTH)]
     figure.suptitle("\n".join(lines), x=0.02, ha="left", fontsize=11, linespacing=1.3)
 
 

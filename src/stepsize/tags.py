@@ -1,0 +1,49 @@
+"""Which tags a run will log, known before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+import torch
+
+from stepsize.data import InMemoryData
+from stepsize.modules import Module
+
+
+@torch.no_grad()
+def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
+    """The tags of a module that logs as :class:`Module` does; None for any other.
+
+    Args:
+        module: evaluated once on the first few training points, in evaluation mode.
+        data: says whether there is a validation set.
+    """
+    same_phases = isinstance(module, Module) and all(
+        getattr(type(module), name) is getattr(Module, name)
+        for name in ("training_step", "validation_step")
+    )
+    if not (same_phases and isinstance(data, InMemoryData)):
+        return None
+    mode = module.training
+    few = tuple(tensor[:2] for tensor in data.train)
+    names = ["loss", *module.eval().metrics(module.step(few))]
+    module.train(mode)
+    phases = ["train", *(["val"] if data.val is not None else [])]
+    gap = {"train/gap"} if module.optimum(data) is not None else set()
+    return {f"{phase}/{name}" for phase in phases for name in names} | gap
+
+
+def check_monitors(monitors: Mapping[str, str | None], tags: set[str] | None) -> None:
+    """Refuse to watch a tag that is never logged.
+
+    Args:
+        monitors: config keys and the tags that they name.
+        tags: what is logged; None where that is not known before the run.
+
+    Raises:
+        ValueError: names the key, the tag and those that there are.
+    """
+    for key, tag in monitors.items():
+        if tags is not None and tag is not None and tag not in tags:
+            raise ValueError(f"{key}={tag} is never logged; this run logs {', '.join(sorted(tags))}")
