@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -44,7 +46,7 @@ class Leave(pl.Callback):
 """
 
 
-def alternate(jobs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+def alternate(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
     """Run the jobs in turn, ``repeats`` times each, after one round that does not count."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(repeats + 1):
@@ -63,9 +65,9 @@ def step(repeats: int) -> None:
     table = Table("task", "step of", "us", "by hand", "bare Trainer")
     for task in ("curve", "blobs"):
         jobs = {
-            "a  hand-written loop": lambda task=task: _per_step(_by_hand, task),
-            "b  barest Trainer": lambda task=task: _per_step(_barest_trainer, task),
-            "c  train, all written": lambda task=task: _per_step(_train, task),
+            "a  hand-written loop": partial(_per_step, _by_hand, task),
+            "b  barest Trainer": partial(_per_step, _barest_trainer, task),
+            "c  train, all written": partial(_per_step, _train, task),
         }
         medians = {name: statistics.median(t) for name, t in alternate(jobs, repeats).items()}
         hand, bare, _ = medians.values()
@@ -98,9 +100,7 @@ def startup(repeats: int) -> None:
             ],
             "train.py, first optimizer step done": first,
         }  # fmt: skip
-        jobs = {
-            name: lambda words=words: _seconds(words, folder) for name, words in commands.items()
-        }
+        jobs = {name: partial(_seconds, words, folder) for name, words in commands.items()}
         medians = {name: statistics.median(t) for name, t in alternate(jobs, repeats).items()}
     table = Table("command", "seconds", "ratio")
     base = 1.0
@@ -119,7 +119,7 @@ def _per_step(train: Callable[[str, int], None], task: str) -> float:
     return (durations[1] - durations[0]) / (LONG - SHORT) * 1e6
 
 
-def _composed(task: str, steps: int, folder: Path):
+def _composed(task: str, steps: int, folder: Path) -> Any:
     from hydra import compose, initialize_config_dir
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
@@ -140,13 +140,13 @@ def _composed(task: str, steps: int, folder: Path):
     return cfg
 
 
-def _parts(task: str, steps: int):
+def _parts(task: str, steps: int) -> tuple[dict[str, Any], Any, Any]:
     from omegaconf import OmegaConf
 
     from stepsize.instantiate import instantiate
 
     with tempfile.TemporaryDirectory() as folder:
-        config = OmegaConf.to_container(_composed(task, steps, Path(folder)), resolve=True)
+        config: Any = OmegaConf.to_container(_composed(task, steps, Path(folder)), resolve=True)
     return config, instantiate(config["data"]), instantiate(config["model"])
 
 
@@ -170,7 +170,6 @@ def _by_hand(task: str, steps: int) -> None:
 def _barest_trainer(task: str, steps: int) -> None:
     import pytorch_lightning as pl
 
-    import stepsize.train  # quietens Lightning
     from stepsize.optim import Recipe
 
     config, data, module = _parts(task, steps)

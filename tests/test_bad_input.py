@@ -25,7 +25,10 @@ REFUSED = {
     "no steps": (["trainer.max_steps=0"], "trainer.max_steps=0: give a whole number from 1"),
     "no end": (["trainer.max_steps=-1"], "the run would never end"),
     "a missing checkpoint": (["ckpt_path=nowhere.ckpt"], "ckpt_path=nowhere.ckpt: there is no"),
-    "a monitor that is not logged": (["monitor=val/los"], "monitor=val/los is never logged.*train/loss"),
+    "a monitor that is not logged": (
+        ["monitor=val/los"],
+        "monitor=val/los is never logged.*train/loss",
+    ),
     "a monitor of a set that is not there": (["monitor=val/loss"], "monitor=val/loss is never"),
     "a mode": (["mode=least"], "mode=least: give min or max"),
     "a divergence threshold": (["callbacks.divergence.factor=1"], "divergence.factor=1"),

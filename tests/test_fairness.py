@@ -40,7 +40,12 @@ def _witness(monkeypatch, run, *overrides):
         "_all",
         lambda configs, where: original(configs, where) + ([seen] if where == "callbacks" else []),
     )
-    run("trainer.max_steps=30", "trainer.val_check_interval=10", "callbacks.picture=null", *overrides)
+    run(
+        "trainer.max_steps=30",
+        "trainer.val_check_interval=10",
+        "callbacks.picture=null",
+        *overrides,
+    )
     monkeypatch.undo()
     return seen.weights, seen.batches
 
@@ -91,5 +96,5 @@ def test_the_data_do_not_depend_on_the_seed_or_on_what_ran_before(tmp_path, task
 
 @pytest.mark.parametrize("seed", ["-1", "1.5", "true", "null", "words"])
 def test_a_seed_that_is_none_is_refused(run, seed):
-    with pytest.raises(ValueError, match=f"seed=.*give a whole number from 0"):
+    with pytest.raises(ValueError, match=r"seed=.*give a whole number from 0"):
         run("task=line", f"seed={seed}")

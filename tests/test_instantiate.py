@@ -16,7 +16,7 @@ from stepsize.instantiate import allowing, instantiate, locate
     ],
 )
 def test_code_outside_the_allowed_packages_is_not_reached(target):
-    with pytest.raises(ValueError, match="allowed package|not a class or function of"):
+    with pytest.raises(ValueError, match=r"allowed package|not a class or function of"):
         locate(target)
 
 
@@ -30,7 +30,7 @@ def test_a_package_on_the_list_is_reached():
 
 
 def test_a_mistyped_class_names_the_nearest():
-    with pytest.raises(ValueError, match="there is no Adamm in torch.optim; did you mean Adam"):
+    with pytest.raises(ValueError, match=r"there is no Adamm in torch.optim; did you mean Adam"):
         locate("torch.optim.Adamm")
 
 

@@ -87,7 +87,8 @@ def test_pyproject_is_the_only_home_of_dependencies():
 
 
 def test_constraints_are_bare_versions_without_addresses_paths_or_hashes():
-    line = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [a-z_]+ (<|>=|==|!=) '[\w.]+')?")
+    marker = r"[a-z_]+ (<|>=|==|!=) '[\w.*]+'"
+    line = re.compile(rf"[a-z0-9-]+==[0-9][0-9a-z.]*( ; {marker}( (and|or) {marker})*)?")
     assert [entry for entry in lines_of_constraints() if not line.fullmatch(entry)] == []
 
 

@@ -149,7 +149,8 @@ class Classifier(Module):
 
     def metrics(self, step: Step) -> dict[str, Tensor]:
         """Accuracy, a share between 0 and 1."""
-        return {"acc": (self.classes(step.prediction) == step.target).float().mean()}
+        assert step.target is not None
+        return {"acc": self.classes(step.prediction).eq(step.target).float().mean()}
 
     @staticmethod
     def classes(logits: Tensor) -> Tensor:

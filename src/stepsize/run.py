@@ -60,10 +60,9 @@ class Run:
         missing = sorted(OmegaConf.missing_keys(cfg))
         if missing:
             raise ValueError(f"no value for {', '.join(missing)}; give one with {missing[0]}=VALUE")
-        config = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(config, dict)
+        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         overrides = tuple(hydra.overrides.task)
-        choices = {group: hydra.runtime.choices.get(group) for group in RECIPE_GROUPS}
+        choices = {group: str(hydra.runtime.choices.get(group)) for group in RECIPE_GROUPS}
         for group in ("optimizer", "scheduler"):
             if _overridden(f"{group}._target_", overrides):
                 config[group] = _replaced_class(config[group], group, choices[group], overrides)

@@ -19,11 +19,13 @@ def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[
         module: evaluated once on the first few training points, in evaluation mode.
         data: says whether there is a validation set.
     """
-    same_phases = isinstance(module, Module) and all(
-        getattr(type(module), name) is getattr(Module, name)
+    if not (isinstance(module, Module) and isinstance(data, InMemoryData)):
+        return None
+    phases_of_its_own = any(
+        getattr(type(module), name) is not getattr(Module, name)
         for name in ("training_step", "validation_step")
     )
-    if not (same_phases and isinstance(data, InMemoryData)):
+    if phases_of_its_own:
         return None
     mode = module.training
     few = tuple(tensor[:2] for tensor in data.train)
@@ -46,4 +48,6 @@ def check_monitors(monitors: Mapping[str, str | None], tags: set[str] | None) ->
     """
     for key, tag in monitors.items():
         if tags is not None and tag is not None and tag not in tags:
-            raise ValueError(f"{key}={tag} is never logged; this run logs {', '.join(sorted(tags))}")
+            raise ValueError(
+                f"{key}={tag} is never logged; this run logs {', '.join(sorted(tags))}"
+            )

@@ -15,9 +15,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks import Divergence, Record
 from stepsize.errors import one_line
+from stepsize.gap import Gap
 from stepsize.instantiate import allowing, instantiate
-from stepsize.measure import Gap
-from stepsize.modules import Module
 from stepsize.optim import Recipe
 from stepsize.run import Run
 from stepsize.settings import check_settings
@@ -53,14 +52,20 @@ def train(cfg: DictConfig) -> float:
         pl.seed_everything(run.config["seed"], workers=True, verbose=False)
         data = instantiate(run.config["data"], where="data")
         module = instantiate(run.config["model"], where="model")
-        module.recipe = Recipe(*(run.config[key] for key in Recipe.__annotations__))
-        record.gap = _gap(module, data)
+        module.recipe = Recipe(
+            optimizer=run.config["optimizer"],
+            param_groups=run.config["param_groups"] or {},
+            scheduler=run.config["scheduler"] or {},
+            monitor=run.config["monitor"],
+        )
+        record.gap = Gap.where_known(module, data)
         check_monitors(_monitors(run), known_tags(module, data))
-        trainer = _trainer(run, record)
+        callbacks = _all(run.config["callbacks"], "callbacks")
+        trainer = _trainer(run, record, callbacks)
         trainer.fit(module, data, ckpt_path=run.config["ckpt_path"], weights_only=True)
-        _validate_end(trainer, module, record)
+        _validate_end(trainer, module, data, record)
         objective = _objective(run, record)
-    diverged = _divergence(trainer, objective)
+    diverged = _divergence(callbacks, objective)
     result = run.write_result(
         "diverged" if diverged else "completed", reason=diverged, **_outcome(run, record)
     )
@@ -89,11 +94,6 @@ def _failures_recorded(run: Run, record: Record) -> Iterator[None]:
         raise
 
 
-def _gap(module: pl.LightningModule, data: pl.LightningDataModule) -> Gap | None:
-    optimum = module.optimum(data) if isinstance(module, Module) else None
-    return None if optimum is None else Gap(module, data, optimum)
-
-
 def _monitors(run: Run) -> dict[str, str | None]:
     return {
         "monitor": run.config["monitor"],
@@ -101,8 +101,7 @@ def _monitors(run: Run) -> dict[str, str | None]:
     }
 
 
-def _trainer(run: Run, record: Record) -> pl.Trainer:
-    callbacks = _all(run.config["callbacks"], "callbacks")
+def _trainer(run: Run, record: Record, callbacks: list[pl.Callback]) -> pl.Trainer:
     return instantiate(
         run.config["trainer"],
         where="trainer",
@@ -119,11 +118,13 @@ def _all(configs: dict[str, Any] | None, where: str) -> list[Any]:
     return [instantiate(config, where=f"{where}.{name}") for name, config in named if config]
 
 
-def _validate_end(trainer: pl.Trainer, module: pl.LightningModule, record: Record) -> None:
+def _validate_end(
+    trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule, record: Record
+) -> None:
     """Validate the final weights, unless the run's last step was one with a validation."""
     last = record.history.rows.get(trainer.global_step, {})
     if trainer.enable_validation and not any(tag.startswith("val/") for tag in last):
-        trainer.validate(module, datamodule=trainer.datamodule, verbose=False, weights_only=True)
+        trainer.validate(module, datamodule=data, verbose=False, weights_only=True)
         record.history.write()
 
 
@@ -135,8 +136,8 @@ def _objective(run: Run, record: Record) -> float:
     return metrics[monitor]["final"]
 
 
-def _divergence(trainer: pl.Trainer, objective: float) -> str | None:
-    for callback in trainer.callbacks:
+def _divergence(callbacks: list[pl.Callback], objective: float) -> str | None:
+    for callback in callbacks:
         if isinstance(callback, Divergence) and callback.reason:
             return callback.reason
     return None if math.isfinite(objective) else f"the final value of the monitor is {objective}"

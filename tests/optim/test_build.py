@@ -153,7 +153,7 @@ def test_a_composites_state_survives_saving_and_loading(tmp_path):
 
 
 def test_lbfgs_takes_one_group():
-    with pytest.raises(ValueError, match="LBFGS takes one parameter group.*param_groups=none"):
+    with pytest.raises(ValueError, match=r"LBFGS takes one parameter group.*param_groups=none"):
         build_optimizer(
             {"_target_": "torch.optim.LBFGS"}, Net().named_parameters(), {"head": {"match": "fc"}}
         )
@@ -166,7 +166,7 @@ def test_lbfgs_cannot_be_part_of_a_composite():
 
 
 def test_bare_muon_names_what_it_cannot_take():
-    with pytest.raises(ValueError, match="hidden.bias has 1 dimension.*optimizer=muon"):
+    with pytest.raises(ValueError, match=r"hidden.bias has 1 dimension.*optimizer=muon"):
         build_optimizer({"_target_": "torch.optim.Muon"}, list(Net().named_parameters())[1:])
 
 

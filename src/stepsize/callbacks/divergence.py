@@ -7,6 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from stepsize.callbacks.record import is_logged
+
 
 class Divergence(pl.Callback):
     """Stops training when the loss is not finite, or stays far above where it started.
@@ -16,7 +18,7 @@ class Divergence(pl.Callback):
     Args:
         monitor: the tag to watch.
         factor: a value above ``factor * max(|first value|, 1)`` is far above the start.
-        patience: how many such values in a row end the run; a value that is not finite does at once.
+        patience: how many such values in a row end the run; one that is not finite does at once.
 
     Attributes:
         reason: what happened and when, or None.
@@ -41,7 +43,7 @@ class Divergence(pl.Callback):
         batch_idx: int,
     ) -> None:
         step = trainer.global_step - 1
-        if step % trainer.log_every_n_steps or self.reason:
+        if self.reason or not is_logged(trainer, step):
             return
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None:

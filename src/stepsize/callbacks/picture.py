@@ -82,9 +82,11 @@ class Picture(pl.Callback):
     def _save(self, image: np.ndarray) -> None:
         from matplotlib.image import imsave
 
+        from stepsize.pictures.style import DPI
+
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_suffix(".part")
-        imsave(part, image, format="png")
+        imsave(part, image, format="png", dpi=DPI)
         os.replace(part, self.file)
 
     def _show(self, image: np.ndarray, trainer: pl.Trainer) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from stepsize.data import InMemoryData
+from stepsize.gap import Gap
 from stepsize.history import History
-from stepsize.measure import Gap
+from stepsize.modules import Module
 
 
 class Record(pl.Callback):
@@ -41,7 +43,7 @@ class Record(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
-        if step % trainer.log_every_n_steps or step == self._step:
+        if not is_logged(trainer, step) or step == self._step:
             return
         self._step = step
         self._row = {
@@ -52,7 +54,7 @@ class Record(pl.Callback):
         }
         if self.gap is not None:
             self._row["train/gap"] = self.gap(pl_module)
-        if hasattr(pl_module, "measurement"):
+        if isinstance(pl_module, Module):
             pl_module.measurement.ask()
 
     def on_train_batch_end(
@@ -66,8 +68,7 @@ class Record(pl.Callback):
         self.steps = trainer.global_step
         if self._row is None:
             return
-        measurement = getattr(pl_module, "measurement", None)
-        values = measurement.values if measurement is not None else {}
+        values = pl_module.measurement.values if isinstance(pl_module, Module) else {}
         if not values and isinstance(outputs, dict) and "loss" in outputs:
             values = {"loss": outputs["loss"]}
         row = {**{f"train/{name}": float(value) for name, value in values.items()}, **self._row}
@@ -79,7 +80,7 @@ class Record(pl.Callback):
         """Log the final weights' objective where it can be evaluated on all training points."""
         row: dict[str, float] = {}
         data = getattr(trainer, "datamodule", None)
-        if getattr(data, "full_batch", False) and hasattr(pl_module, "step"):
+        if isinstance(data, InMemoryData) and data.full_batch and isinstance(pl_module, Module):
             pl_module.eval()
             final = pl_module.step(next(iter(data.train_dataloader())))
             values = {"loss": final.loss, **pl_module.metrics(final)}
@@ -96,6 +97,12 @@ class Record(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history.load_state_dict(state_dict)
+
+
+def is_logged(trainer: pl.Trainer, step: int) -> bool:
+    """Whether the row of ``step`` belongs to the curve."""
+    # Set by one of the Trainer's connectors, where a type checker does not look.
+    return step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
 
 def log(trainer: pl.Trainer, row: dict[str, float], step: int) -> None:

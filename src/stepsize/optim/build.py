@@ -32,8 +32,9 @@ class _Part:
         if "lr" in self.config:
             return self.config["lr"]
         parameter = inspect.signature(self.target).parameters.get("lr")
-        known = parameter is not None and parameter.default is not parameter.empty
-        return parameter.default if known else None
+        if parameter is None or parameter.default is parameter.empty:
+            return None
+        return parameter.default
 
 
 def build_optimizer(

@@ -27,7 +27,7 @@ GREY = "#7A7A7A"
 FAINT = "#D9D9D9"
 
 _INCHES = (6.0, 4.0)
-_DPI = 150
+DPI = 150
 _TITLE_WIDTH = 72  # characters of the title's size that fit into six inches
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -64,7 +64,7 @@ def styled() -> Iterator[Figure]:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+        figure = Figure(figsize=_INCHES, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
