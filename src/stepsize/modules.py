@@ -8,6 +8,7 @@ LightningModule, and let its ``configure_optimizers`` return that of :mod:`steps
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -100,6 +101,10 @@ class Module(pl.LightningModule):
         step = self.step(batch)
         values = {f"{phase}/loss": step.loss, **_prefixed(phase, self.metrics(step))}
         self.log_dict(values, batch_size=len(step.prediction) if step.prediction.ndim else 1)
+
+
+# Lightning asks for the signature in every step; kept ready, that costs a third.
+Module.training_step.__signature__ = inspect.signature(Module.training_step)  # type: ignore[attr-defined]
 
 
 class Regressor(Module):

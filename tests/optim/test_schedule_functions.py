@@ -55,7 +55,9 @@ def test_a_scaled_rate_is_a_share_of_the_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [InverseSqrt(4), InverseTime(10), ConstantRatio(0.1, 7)], ids=lambda f: type(f).__name__
+    "function",
+    [InverseSqrt(4), InverseTime(10), ConstantRatio(0.1, 7)],
+    ids=lambda f: type(f).__name__,
 )
 def test_a_function_pickles_and_holds_plain_numbers_only(function: object) -> None:
     copy = pickle.loads(pickle.dumps(function))

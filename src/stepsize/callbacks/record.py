@@ -82,7 +82,10 @@ class Record(pl.Callback):
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, InMemoryData) and data.full_batch and isinstance(pl_module, Module):
             pl_module.eval()
-            final = pl_module.step(next(iter(data.train_dataloader())))
+            precision = trainer.precision_plugin
+            batch = precision.convert_input(next(iter(data.train_dataloader())))
+            with precision.forward_context():
+                final = pl_module.step(batch)
             values = {"loss": final.loss, **pl_module.metrics(final)}
             row = {f"train/{name}": float(value) for name, value in values.items()}
             pl_module.train()
