@@ -78,7 +78,7 @@ def test_heavy_ball_on_the_quadratic_has_its_textbook_rate(run):
 
 
 def test_gradient_noise_gives_the_textbook_variance(run):
-    """SGD at curvature h = 1: x has the variance lr sigma^2 / (2 - lr), and f is half its square."""
+    """At curvature 1, x has the variance lr sigma^2 / (2 - lr), and f is half its square."""
     lr, sigma, dim = 0.2, 1.0, 2000
     done = run(
         "task=quadratic", f"model.net.dim={dim}", "model.net.condition=1.0",

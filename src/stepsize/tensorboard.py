@@ -36,7 +36,7 @@ class RowLogger(TensorBoardLogger):
         self.experiment._get_file_writer().event_writer.add_event(event)
 
     def save(self) -> None:
-        """Flush every few seconds: Lightning asks for it at every row, and it waits for the disk."""
+        """Flush every few seconds: Lightning asks for it at every row, and it waits for disk."""
         if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
             self.experiment.flush()
             self._flushed = time.monotonic()
