@@ -25,7 +25,7 @@ def test_one_command_trains_and_leaves_a_complete_folder(command, tmp_path):
     ):
         assert (run / name).exists(), name
     assert list(run.glob("events.out.tfevents.*"))
-    assert f"tensorboard --logdir outputs/runs/{run.name}" in done.stdout
+    assert f"tensorboard --logdir outputs/runs/{run.name}\n" in done.stdout
     for word in ("curve with adam", "completed", "train/loss", "optimum"):
         assert word in done.stdout
     header, first, *_ = (run / "metrics.csv").read_text().splitlines()

@@ -16,7 +16,7 @@ REFUSED = {
         (optimizer, "digits_sparse"): DENSE_ONLY
         for optimizer in (
             "adadelta", "adafactor", "adam", "adamax", "adamw", "asgd", "muon", "nadam", "radam",
-            "rmsprop", "rprop",
+            "rmsprop", "rprop", "lion", "schedulefree_adamw", "sophia",
         )
     },
 }  # fmt: skip
@@ -26,6 +26,7 @@ STEEP = "at (-1.2, 1) the gradient is 233 long, and the file's rate of 1e-2 thro
 NOISY = "minibatches change the function between steps: LBFGS then needs short, searched steps"
 WORDS = {
     ("asgd", "rosenbrock"): (["optimizer.lr=1e-4"], STEEP),
+    ("sam", "rosenbrock"): (["optimizer.lr=1e-4"], STEEP),
     **{
         ("lbfgs", task): (
             ["optimizer.line_search_fn=strong_wolfe", "optimizer.max_iter=3", "optimizer.lr=0.1"],

@@ -100,21 +100,35 @@ class History(Logger):
         """Note values that are logged only because the run ends here, not by its rhythm."""
         self._ends = {(step, tag) for tag in tags if tag not in self.rows.get(step, {})}
 
+    def drop_end(self) -> None:
+        """Forget these values: the run goes on."""
+        for step, tag in self._ends:
+            self.rows[step].pop(tag)
+            if not self.rows[step]:
+                del self.rows[step]
+        self._ends = set()
+
     def state_dict(self) -> dict[str, Any]:
-        """The curves as tensors by tag, without what only the end of this run has logged."""
+        """The curves as tensors by tag, and which values only the end of this run has logged."""
         curves: dict[str, tuple[list[int], list[float]]] = {}
         for step in sorted(self.rows):
             for tag, value in self.rows[step].items():
-                if (step, tag) not in self._ends:
-                    steps, values = curves.setdefault(tag, ([], []))
-                    steps.append(step)
-                    values.append(value)
+                steps, values = curves.setdefault(tag, ([], []))
+                steps.append(step)
+                values.append(value)
         return {
-            tag: {"step": torch.tensor(steps), "value": torch.tensor(values, dtype=torch.float64)}
-            for tag, (steps, values) in curves.items()
+            "curves": {
+                tag: {
+                    "step": torch.tensor(steps),
+                    "value": torch.tensor(values, dtype=torch.float64),
+                }
+                for tag, (steps, values) in curves.items()
+            },
+            "ends": sorted(self._ends),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for tag, curve in state_dict.items():
+        for tag, curve in state_dict["curves"].items():
             for step, value in zip(curve["step"].tolist(), curve["value"].tolist(), strict=True):
                 self.rows.setdefault(step, {})[tag] = value
+        self._ends = {(step, tag) for step, tag in state_dict["ends"]}

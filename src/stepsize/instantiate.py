@@ -24,6 +24,8 @@ ALLOWED_PACKAGES = (
     "pytorch_optimizer",
     "schedulefree",
 )
+# Packages that are not always installed, and the extra of this project that brings them.
+_EXTRAS = {"pytorch_optimizer": "optimizers", "schedulefree": "optimizers"}
 
 _extra_packages: ContextVar[tuple[str, ...]] = ContextVar("extra_packages", default=())
 _HYDRA_KEYS = {"_target_", "_args_", "_partial_", "_convert_", "_recursive_"}
@@ -147,6 +149,11 @@ def _import(path: str) -> Any:
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
+        if error.name in _EXTRAS:
+            raise ValueError(
+                f"_target_={path}: {error.name} is not installed; "
+                f'pip install -e ".[{_EXTRAS[error.name]}]" brings it'
+            ) from None
         if error.name and (path == error.name or path.startswith(error.name + ".")):
             return None
         raise

@@ -9,6 +9,7 @@ LightningModule, and let its ``configure_optimizers`` return that of :mod:`steps
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -17,7 +18,13 @@ from torch import Tensor, nn
 
 from stepsize.data import InMemoryData
 from stepsize.measure import Measurement
-from stepsize.optim import Recipe, configure_optimizers, sparse_parameter_names
+from stepsize.optim import (
+    Recipe,
+    configure_optimizers,
+    optimizer_classes,
+    sparse_parameter_names,
+)
+from stepsize.optim.limits import needs_graph
 from stepsize.optimum import least_squares, logistic
 
 
@@ -49,6 +56,7 @@ class Module(pl.LightningModule):
         self.net = net
         self.recipe: Recipe | None = None
         self.measurement = Measurement()
+        self._keeps_graph = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the running hook's name 44 times a step. nn.Module's own __setattr__ looks
@@ -90,12 +98,27 @@ class Module(pl.LightningModule):
             raise ValueError(
                 f"{type(self).__name__}.recipe is not set; give it a stepsize.optim.Recipe"
             )
+        kinds = optimizer_classes(self.recipe.optimizer)
+        self._keeps_graph = any(needs_graph(kind) for kind in kinds)
         return configure_optimizers(
             self.named_parameters(),
             self.recipe,
             self.trainer,
             sparse=sparse_parameter_names(self),
         )
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if not self._keeps_graph:
+            super().backward(loss, *args, **kwargs)
+            return
+        with warnings.catch_warnings():
+            # Of a cycle between weights and gradients, which zero_grad breaks in every step.
+            warnings.filterwarnings("ignore", message=r"Using backward\(\) with create_graph=True")
+            super().backward(loss, *args, create_graph=True, **kwargs)
+
+    def on_train_end(self) -> None:
+        if self._keeps_graph:
+            self.zero_grad()
 
     def _log_evaluation(self, phase: str, batch: Any) -> None:
         step = self.step(batch)

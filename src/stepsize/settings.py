@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stepsize.resume import MODES
+
 
 def check_settings(config: Mapping[str, Any]) -> None:
     """Refuse values that would fail late, or change the run's meaning in silence.
@@ -23,7 +25,11 @@ def check_settings(config: Mapping[str, Any]) -> None:
         raise ValueError(
             f"mode={config['mode']}: give min or max, whichever is better for {config['monitor']}"
         )
-    path = config["ckpt_path"]
+    path, mode = config["ckpt_path"], config["resume"]
+    if mode not in MODES:
+        raise ValueError(f"resume={mode}: give {', '.join(MODES)}")
+    if mode != "full" and path is None:
+        raise ValueError(f"resume={mode} needs a checkpoint: ckpt_path=RUN/checkpoints/last.ckpt")
     if path is not None and not Path(path).is_file():
         raise ValueError(
             f"ckpt_path={path}: there is no such file; a run leaves RUN/checkpoints/last.ckpt"

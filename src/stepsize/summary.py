@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ def print_summary(run: Run, result: Mapping[str, Any], console: Console | None =
         table.add_row(label, text)
     console.print(table)
     # Printed plainly, so that a narrow terminal does not fold what is to be pasted.
-    console.print(f"\ntensorboard --logdir {_shown(run.folder)}", soft_wrap=True, highlight=False)
+    line = f"{_tensorboard()} --logdir {_shown(run.folder)}"
+    console.print(f"\n{line}", soft_wrap=True, highlight=False)
 
 
 def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -48,6 +51,15 @@ def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("optimum", "not known" if optimum is None else f"{optimum:.6g}"))
     rows.append(("files", _shown(run.folder)))
     return rows
+
+
+def _tensorboard() -> str:
+    """The command as it can be pasted: with its folder, unless the environment is activated."""
+    command = Path(sys.executable).parent / "tensorboard"
+    found = shutil.which("tensorboard")
+    if found is not None and Path(found) == command:
+        return "tensorboard"
+    return _shown(command) if command.exists() else "tensorboard"
 
 
 def _shown(folder: Path) -> str:

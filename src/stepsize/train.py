@@ -13,11 +13,13 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from stepsize.callbacks import Divergence, Record
+from stepsize.callbacks import Divergence, GroupTable, Record, Unfreeze
+from stepsize.callbacks.needed import needed_callbacks
 from stepsize.errors import one_line
 from stepsize.gap import Gap
 from stepsize.instantiate import allowing, instantiate
 from stepsize.optim import Recipe
+from stepsize.resume import Resume
 from stepsize.run import Run
 from stepsize.settings import check_settings
 from stepsize.summary import print_summary
@@ -49,6 +51,7 @@ def train(cfg: DictConfig) -> float:
     with allowing(run.config["allow"]), _failures_recorded(run, record):
         log.debug("settings: %s", " ".join(run.overrides) or "all as in conf/")
         check_settings(run.config)
+        resume = Resume(run.config)
         pl.seed_everything(run.config["seed"], workers=True, verbose=False)
         data = instantiate(run.config["data"], where="data")
         module = instantiate(run.config["model"], where="model")
@@ -57,12 +60,15 @@ def train(cfg: DictConfig) -> float:
             param_groups=run.config["param_groups"] or {},
             scheduler=run.config["scheduler"] or {},
             monitor=run.config["monitor"],
+            start=resume.start,
         )
+        resume.prepare(module)
         record.gap = Gap.where_known(module, data)
         check_monitors(_monitors(run), known_tags(module, data))
         callbacks = _all(run.config["callbacks"], "callbacks")
-        trainer = _trainer(run, record, callbacks)
-        trainer.fit(module, data, ckpt_path=run.config["ckpt_path"], weights_only=True)
+        needed = needed_callbacks(module.recipe)
+        trainer = _trainer(run, record, [resume, *needed, *callbacks])
+        trainer.fit(module, data, ckpt_path=resume.ckpt_path, weights_only=True)
         _validate_end(trainer, module, data, record)
         objective = _objective(run, record)
     diverged = _divergence(callbacks, objective)
@@ -102,10 +108,15 @@ def _monitors(run: Run) -> dict[str, str | None]:
 
 
 def _trainer(run: Run, record: Record, callbacks: list[pl.Callback]) -> pl.Trainer:
+    # Averages are in place before anything looks at the final weights; a group joins, after Resume
+    # has compared what was built, before anything keeps a list of the parameters.
+    averaging = [c for c in callbacks if isinstance(c, pl.callbacks.WeightAveraging)]
+    joining = [c for c in callbacks if isinstance(c, (Resume, Unfreeze))]
+    others = [c for c in callbacks if c not in averaging and c not in joining]
     return instantiate(
         run.config["trainer"],
         where="trainer",
-        callbacks=[record, *callbacks],
+        callbacks=[*averaging, record, GroupTable(), *joining, *others],
         logger=[record.history, *_all(run.config["logger"], "logger")],
         default_root_dir=run.folder,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),

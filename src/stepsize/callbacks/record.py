@@ -27,8 +27,8 @@ class Record(pl.Callback):
 
     Attributes:
         gap: set where the optimum is known; logged as ``train/gap``.
-        history: the run's rows; they travel in the checkpoint, so that the curves of a resumed run
-            are whole.
+        history: the run's rows; they travel in the checkpoint, and a resumed run gives them to all
+            its loggers again, so that its curves are whole.
         steps: optimizer steps taken.
     """
 
@@ -38,6 +38,22 @@ class Record(pl.Callback):
         self.steps = 0
         self._row: dict[str, float] | None = None
         self._step = -1
+        self._resumed = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.history.drop_end()
+        self._repeat(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._repeat(trainer)  # where nothing was left to train
+
+    def _repeat(self, trainer: pl.Trainer) -> None:
+        """Give the rows from before the checkpoint to the other loggers."""
+        others = [logger for logger in trainer.loggers if logger is not self.history]
+        for step in sorted(self.history.rows) if self._resumed else ():
+            for logger in others:
+                logger.log_metrics(self.history.rows[step], step)
+        self._resumed = False
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -96,10 +112,13 @@ class Record(pl.Callback):
             log(trainer, row, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.history.state_dict()
+        logged = self._step if self._row is None else -1
+        return {"history": self.history.state_dict(), "steps": self.steps, "logged": logged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history.load_state_dict(state_dict)
+        self.history.load_state_dict(state_dict["history"])
+        self.steps, self._step = state_dict["steps"], state_dict["logged"]
+        self._resumed = True
 
 
 def is_logged(trainer: pl.Trainer, step: int) -> bool:

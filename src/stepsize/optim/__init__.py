@@ -1,6 +1,6 @@
 """Optimizers, parameter groups and schedules from configuration."""
 
-from stepsize.optim.build import build_optimizer, sparse_parameter_names
+from stepsize.optim.build import build_optimizer, optimizer_classes, sparse_parameter_names
 from stepsize.optim.configure import Recipe, configure_optimizers
 from stepsize.optim.param_groups import ParamGroup, group_parameters
 from stepsize.optim.schedule import build_schedule
@@ -12,5 +12,6 @@ __all__ = [
     "build_schedule",
     "configure_optimizers",
     "group_parameters",
+    "optimizer_classes",
     "sparse_parameter_names",
 ]

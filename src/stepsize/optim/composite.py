@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
+
+from stepsize.optim.limits import evaluates_repeatedly
 
 
 class CompositeOptimizer(Optimizer):
@@ -28,16 +30,42 @@ class CompositeOptimizer(Optimizer):
         if len(optimizers) < 2:
             raise ValueError(f"a composite needs two optimizers or more; got {len(optimizers)}")
         for part in optimizers:
-            if isinstance(part, LBFGS):
+            if evaluates_repeatedly(type(part)):
                 raise ValueError(
-                    "LBFGS cannot be part of a composite: it evaluates the model many times "
-                    "within its own step; use optimizer=lbfgs alone"
+                    f"{type(part).__name__} cannot be part of a composite: it evaluates the model "
+                    "several times within its own step; use it alone, as optimizer=lbfgs or sam"
                 )
         self.optimizers = tuple(optimizers)
-        # No defaults here: torch would write the first part's into every part's groups.
+        self._owners: list[int] = []  # of each group: the position of its part
         super().__init__([group for part in optimizers for group in part.param_groups], {})
         self.defaults = dict(optimizers[0].defaults)
         self._share()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take in a group that was added to one of the parts.
+
+        It comes last, wherever its part stands, so that the groups before it keep their places in
+        schedules and checkpoints.
+
+        Raises:
+            ValueError: no part has the group, or another has some of its parameters.
+        """
+        owners = [
+            index
+            for index, part in enumerate(self.optimizers)
+            if any(group is param_group for group in part.param_groups)
+        ]
+        if not owners:
+            raise ValueError(
+                "a composite does not know which part takes the group; add it to one of "
+                "composite.optimizers first, then give that part's own dictionary"
+            )
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        if any(id(p) in known for p in param_group["params"]):
+            raise ValueError("some parameters appear in more than one parameter group")
+        # Not torch's own: that would write the first part's defaults into every part's groups.
+        self.param_groups.append(param_group)
+        self._owners.append(owners[0])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -56,9 +84,7 @@ class CompositeOptimizer(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        start = 0
-        for part in self.optimizers:
-            end = start + len(part.param_groups)
-            part.param_groups = self.param_groups[start:end]
+        for index, part in enumerate(self.optimizers):
+            owned = zip(self.param_groups, self._owners, strict=True)
+            part.param_groups = [group for group, owner in owned if owner == index]
             part.state = self.state
-            start = end

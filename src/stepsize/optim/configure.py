@@ -11,7 +11,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from stepsize.optim.build import build_optimizer
+from stepsize.optim.build import Plan, optimizer_classes, plan_optimizer
+from stepsize.optim.limits import check_trainer
 from stepsize.optim.schedule import build_schedule
 
 
@@ -24,12 +25,25 @@ class Recipe:
         param_groups: rules by group name; empty for one group.
         scheduler: ``_target_``, arguments and Lightning's keys; empty for a constant rate.
         monitor: the tag that a scheduler such as ReduceLROnPlateau watches.
+        start: the step of the run at which the schedule begins.
     """
 
     optimizer: Mapping[str, Any]
     param_groups: Mapping[str, Any] = field(default_factory=dict)
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     monitor: str | None = None
+    start: int = 0
+
+
+class PlanReader:
+    """Makes a callback one that :func:`configure_optimizers` gives its plan.
+
+    Attributes:
+        plan: the groups as the rules make them, the frozen ones too; None where a module configures
+            its optimizers by itself.
+    """
+
+    plan: Plan | None = None
 
 
 def configure_optimizers(
@@ -61,17 +75,26 @@ def configure_optimizers(
     if sparse:
         # torch's default, said aloud: left unsaid, it warns once in every run.
         torch.sparse.check_sparse_tensor_invariants.disable()
-    optimizer = build_optimizer(
-        recipe.optimizer, named_parameters, recipe.param_groups, sparse=sparse
-    )
+    frequency = recipe.scheduler.get("frequency", 1)
+    if frequency != 1 and trainer.accumulate_grad_batches > 1:
+        raise ValueError(
+            f"scheduler.frequency={frequency} counts batches and not steps where "
+            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}; use 1 for one"
+        )
+    check_trainer(optimizer_classes(recipe.optimizer), trainer)
+    plan = plan_optimizer(recipe.optimizer, named_parameters, recipe.param_groups, sparse=sparse)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, PlanReader):
+            callback.plan = plan
+    optimizer = plan.build()
     schedule = recipe.scheduler and build_schedule(
-        recipe.scheduler, optimizer, monitor=recipe.monitor, **_length(trainer)
+        recipe.scheduler, optimizer, monitor=recipe.monitor, **_length(trainer, recipe.start)
     )
     return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
 
 
-def _length(trainer: pl.Trainer) -> dict[str, int]:
-    """The run's optimizer steps, in all and per epoch."""
+def _length(trainer: pl.Trainer, start: int) -> dict[str, int]:
+    """The optimizer steps from ``start`` to the run's end, and those of an epoch."""
     trainer.fit_loop.setup_data()  # a budget in steps alone does not make Lightning count batches
     total_steps = trainer.estimated_stepping_batches
     batches = trainer.num_training_batches
@@ -80,6 +103,6 @@ def _length(trainer: pl.Trainer) -> dict[str, int]:
     # A loader without a length is one epoch, as long as the run.
     per_epoch = total_steps * trainer.accumulate_grad_batches if math.isinf(batches) else batches
     return {
-        "total_steps": int(total_steps),
+        "total_steps": max(int(total_steps) - start, 1),
         "steps_per_epoch": math.ceil(per_epoch / trainer.accumulate_grad_batches),
     }

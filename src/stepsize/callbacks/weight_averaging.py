@@ -1,0 +1,106 @@
+"""Trains as before, and evaluates and keeps an average of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from stepsize.optim.durations import REST, Stretch, is_duration
+
+
+class WeightAveraging(pl.callbacks.WeightAveraging):
+    """Averages the weights after every step from ``start`` on.
+
+    Stochastic weight averaging (Izmailov et al., 2018, arXiv:1803.05407), or an exponential moving
+    average (Polyak and Juditsky, 1992). From ``start`` on, validation, the run's final values, its
+    picture and ``last.ckpt`` are of the average; ``train/loss`` is of the weights that are trained.
+    Batch norm's statistics are averaged with the weights.
+
+    Lightning's own callback evaluates and saves the initial weights until the first average, and
+    cannot go on exactly from the end of a run; this one evaluates the present weights until then,
+    and writes both sets.
+
+    Args:
+        start: a share of the run, or a number of optimizer steps. 0: from the first step on.
+        decay: the share of the old average in the new one; null: all steps weigh the same.
+
+    Raises:
+        ValueError: a value that is not one of these.
+    """
+
+    def __init__(self, start: str | int = "75%", decay: float | None = None) -> None:
+        if decay is not None and not 0 <= decay < 1:
+            raise ValueError(f"decay={decay}: give a number from 0 to below 1, or null")
+        whole = type(start) is int and start >= 0
+        if not whole and not (is_duration(start) and start != REST):
+            raise ValueError(f"start={start}: give a share of the run, or a step from 0 up")
+        super().__init__(avg_fn=_Average(decay))
+        self.start = start
+        self._first = 0
+        # Whether the module holds the average, and Lightning's averaged model what is trained.
+        self._swapped = False
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return step_idx is not None and step_idx >= self._first
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert self._average_model is not None
+        self._average_model.to(pl_module.device)  # it was copied before the module was moved
+        if isinstance(self.start, int):
+            self._first = self.start
+            return
+        total = trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise ValueError(
+                f"callbacks: weight averaging with start={self.start} needs to know the run's "
+                "length; set trainer.max_steps"
+            )
+        self._first = math.ceil(Stretch.whole(int(total)).position(self.start))
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._put(pl_module, averaged=True)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._put(pl_module, averaged=False)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._put(pl_module, averaged=True)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert self._average_model is not None
+        other = self._average_model.module.state_dict()
+        present = checkpoint["state_dict"]
+        averaged = self._average_model.n_averaged > 0
+        checkpoint["averaging_state"] = {"n_averaged": self._average_model.n_averaged}
+        checkpoint["current_model_state"] = other if self._swapped else present
+        checkpoint["state_dict"] = present if self._swapped or not averaged else other
+
+    def _put(self, module: pl.LightningModule, averaged: bool) -> None:
+        """Let the module hold the average, or what is trained."""
+        assert self._average_model is not None
+        if self._average_model.n_averaged > 0 and self._swapped != averaged:
+            self._swap_models(module)
+            self._swapped = averaged
+
+
+class _Average:
+    """The new average of the old one and the present value; counters are copied."""
+
+    def __init__(self, decay: float | None) -> None:
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, average: Tensor, present: Tensor, count: Tensor | int) -> Tensor:
+        if not average.is_floating_point():
+            return present
+        weight = 1 / (count + 1) if self.decay is None else 1 - self.decay
+        return average + (present - average) * weight

@@ -1,0 +1,265 @@
+"""Frozen groups join the running optimizer, its schedule and its checkpoints."""
+
+import logging
+import math
+
+import pytest
+import torch
+from conftest import Finished, composed, names
+from omegaconf import OmegaConf
+from torch import nn
+
+from stepsize.callbacks import Unfreeze
+from stepsize.optim import build_schedule
+from stepsize.optim.build import plan_optimizer
+from stepsize.optim.composite import CompositeOptimizer
+from stepsize.optim.joining import join_group
+
+TOTAL = 40
+FROZEN = {"backbone": {"match": "^layer1", "freeze": True}}
+UNFREEZE = (
+    "task=digits_mlp",
+    "param_groups=freeze_backbone",
+    "callbacks=unfreeze",
+    "callbacks.picture=null",
+    "trainer.val_check_interval=4",
+    "trainer.log_every_n_steps=1",
+)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer1, self.layer2, self.fc = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.fc(self.layer2(self.layer1(x)))
+
+
+def configured(group, name, tmp_path):
+    cfg = composed(f"{group}={name}", folder=tmp_path)
+    return OmegaConf.to_container(cfg[group], resolve=True)
+
+
+def built(scheduler, config=None, rules=FROZEN):
+    net = Net()
+    plan = plan_optimizer(
+        config or {"_target_": "torch.optim.Adam", "lr": 1e-3}, net.named_parameters(), rules
+    )
+    optimizer = plan.build()
+    entry = build_schedule(
+        scheduler, optimizer, total_steps=TOTAL, steps_per_epoch=TOTAL, monitor="loss"
+    )
+    return net, plan, optimizer, entry["scheduler"] if entry else None
+
+
+def move(optimizer, scheduler):
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(1.0)
+    elif scheduler:
+        scheduler.step()
+
+
+@pytest.mark.parametrize("moment", [1, 3, 20])
+@pytest.mark.parametrize("name", names("scheduler"))
+def test_a_joined_groups_rate_keeps_its_ratio_under_every_schedule(name, moment, tmp_path):
+    config = configured("scheduler", name, tmp_path)
+    if name == "plateau":
+        config |= {"patience": 4, "interval": "step"}
+    rules = {**FROZEN, "head": {"match": "^fc", "lr_scale": 3.0}}
+    _, plan, optimizer, scheduler = built(config, rules=rules)
+    alone = built(config, rules=rules)[2:]
+    for step in range(TOTAL - 1):
+        if step == moment:
+            schedulers = [scheduler] if scheduler else []
+            join_group(plan, optimizer, schedulers, "backbone", {"lr_scale": 0.1})
+        rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+        assert [group["lr"] for group in alone[0].param_groups] == [rates["head"], rates["default"]]
+        if step >= moment:
+            assert rates["backbone"] == pytest.approx(0.1 * rates["default"], rel=1e-9, abs=1e-12)
+            assert rates["backbone"] == pytest.approx(0.1 / 3 * rates["head"], rel=1e-9, abs=1e-12)
+        move(optimizer, scheduler)
+        move(*alone)
+    if scheduler:
+        assert len(scheduler.get_last_lr()) == 3
+
+
+@pytest.mark.parametrize("name", ["onecycle", "cyclic"])
+def test_a_joined_group_follows_a_cycled_momentum(name, tmp_path):
+    config = configured("scheduler", name, tmp_path) | {"cycle_momentum": True}
+    _, plan, optimizer, scheduler = built(config)
+    for step in range(TOTAL - 1):
+        if step == 5:
+            join_group(plan, optimizer, [scheduler], "backbone", {})
+        assert len({group["betas"] for group in optimizer.param_groups}) == 1
+        move(optimizer, scheduler)
+
+
+@pytest.fixture(scope="module")
+def initial_weight(tmp_path_factory):
+    """Of the first layer: the same for every optimizer."""
+    from stepsize.train import train
+
+    folder = tmp_path_factory.mktemp("frozen") / "run"
+    words = [*UNFREEZE, "callbacks.unfreeze=null", "trainer.max_steps=1"]
+    train(composed(*words, folder=folder))
+    return Finished(0.0, folder).checkpoint["state_dict"]["net.layer1.linear.weight"]
+
+
+ONE_GROUP = {"lbfgs": "one group only", "sparse_adam": "sparse gradients only"}
+
+
+@pytest.mark.parametrize("name", [name for name in names("optimizer") if name not in ONE_GROUP])
+@pytest.mark.parametrize("frozen", [True, False], ids=["before", "after"])
+def test_every_optimizer_trains_the_group_when_it_has_joined(run, initial_weight, name, frozen):
+    at = f"callbacks.unfreeze.groups.backbone.at={9 if frozen else 2}"
+    finished = run(*UNFREEZE, f"optimizer={name}", at, "trainer.max_steps=4", "logger=none")
+    assert finished.result["status"] == "completed"
+    weight = finished.checkpoint["state_dict"]["net.layer1.linear.weight"]
+    assert torch.equal(weight, initial_weight) == frozen
+
+
+def test_each_parameter_joins_the_part_that_would_have_it_if_nothing_were_frozen(tmp_path):
+    config = configured("optimizer", "muon", tmp_path)
+    net, plan, optimizer, _ = built({}, config)
+    assert isinstance(optimizer, CompositeOptimizer)
+    join_group(plan, optimizer, [], "backbone", {"lr_scale": 0.5})
+    muon, adamw = (part.param_groups[-1] for part in optimizer.optimizers)
+    assert [group["name"] for group in optimizer.param_groups] == [
+        "default/Muon", "default/AdamW", "backbone/Muon", "backbone/AdamW",
+    ]  # fmt: skip
+    assert muon["params"] == [net.layer1.weight]
+    assert adamw["params"] == [net.layer1.bias]
+    assert muon["lr"] == 0.5 * config["lr"]
+    assert adamw["lr"] == 0.5 * config["rest"]["lr"]
+    assert "betas" not in muon
+
+
+def test_a_composites_parts_keep_joined_groups_when_a_state_is_loaded(tmp_path):
+    _, plan, optimizer, _ = built({}, configured("optimizer", "muon", tmp_path))
+    join_group(plan, optimizer, [], "backbone", {})
+    move(optimizer, None)
+    optimizer.load_state_dict(optimizer.state_dict())
+    owned = [[group["name"] for group in part.param_groups] for part in optimizer.optimizers]
+    assert owned == [["default/Muon", "backbone/Muon"], ["default/AdamW", "backbone/AdamW"]]
+
+
+def test_a_composite_refuses_a_group_that_no_part_takes(tmp_path):
+    _, _, optimizer, _ = built({}, configured("optimizer", "muon", tmp_path))
+    with pytest.raises(ValueError, match="which part takes the group"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2, 2))]})
+
+
+def test_a_run_trains_the_group_from_its_share_on(run, caplog):
+    with caplog.at_level(logging.INFO, "stepsize"):
+        finished = run(*UNFREEZE, "scheduler=warmup_cosine", "trainer.max_steps=10")
+    rates = finished.curve("lr/backbone")
+    assert sorted(rates) == [5, 6, 7, 8, 9]
+    assert rates == {step: finished.curve("lr/default")[step] for step in rates}
+    told = [r.message for r in caplog.records if r.name.startswith("stepsize.callbacks")]
+    assert told[0].endswith("frozen")
+    assert told[1] == "step 5: backbone is trained from here on"
+    assert "Adam with 2 parameter groups" in told[2]
+    assert "frozen" not in told[2]
+
+
+def test_the_rate_of_the_group_can_be_set(run):
+    words = ("callbacks.unfreeze.groups.backbone.lr_scale=0.5", "trainer.max_steps=4")
+    finished = run(*UNFREEZE, *words)
+    assert finished.curve("lr/backbone") == {2: 5e-4, 3: 5e-4}
+    group = "callbacks.unfreeze.groups.backbone"
+    absolute = (f"{group}.at=3", f"{group}.lr_scale=null", f"+{group}.lr=0.25")
+    assert run(*UNFREEZE, *absolute, words[1]).curve("lr/backbone") == {3: 0.25}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler"), [("adam", "cosine_steps"), ("muon", "none"), ("adagrad", "lambda")]
+)
+@pytest.mark.parametrize("stop", [4, 6, 9])
+def test_a_checkpoint_before_or_after_the_unfreezing_resumes_exactly(
+    run, optimizer, scheduler, stop
+):
+    # A schedule in steps, so that the shorter run's is the same.
+    schedule = {
+        "cosine_steps": ("scheduler=cosine", "scheduler.T_max=12"),
+        "lambda": ("scheduler=lambda", "scheduler.lr_lambda.half_life=4"),
+        "none": (),
+    }[scheduler]
+    words = (
+        *UNFREEZE, *schedule, f"optimizer={optimizer}",
+        "callbacks.unfreeze.groups.backbone.at=6",
+    )  # fmt: skip
+    first = run(*words, f"trainer.max_steps={stop}")
+    groups = len(first.checkpoint["optimizer_states"][0]["param_groups"])
+    resumed = run(
+        *words, "trainer.max_steps=12", f"ckpt_path={first.folder / 'checkpoints' / 'last.ckpt'}"
+    )
+    whole = run(*words, "trainer.max_steps=12")
+    after = len(whole.checkpoint["optimizer_states"][0]["param_groups"])
+    assert (groups < after) == (stop < 6)
+    _same(whole.checkpoint["state_dict"], resumed.checkpoint["state_dict"])
+    _same(whole.checkpoint["optimizer_states"], resumed.checkpoint["optimizer_states"])
+    assert whole.curve("lr/backbone" if optimizer != "muon" else "lr/backbone/Muon") == (
+        resumed.curve("lr/backbone" if optimizer != "muon" else "lr/backbone/Muon")
+    )
+    assert whole.curve("train/loss") == resumed.curve("train/loss")
+
+
+def _same(a, b):
+    if isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            _same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            _same(one, other)
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    else:
+        assert a == b
+
+
+def test_new_rates_for_a_group_that_has_joined_are_refused(run):
+    first = run(*UNFREEZE, "trainer.max_steps=4")
+    checkpoint = f"ckpt_path={first.folder / 'checkpoints' / 'last.ckpt'}"
+    with pytest.raises(ValueError, match=r"resume=override_lr: .* rate of backbone"):
+        run(*UNFREEZE, "trainer.max_steps=8", checkpoint, "resume=override_lr")
+
+
+def test_a_step_that_the_run_does_not_reach_is_said_aloud(run, caplog):
+    run(*UNFREEZE, "callbacks.unfreeze.groups.backbone.at=9", "trainer.max_steps=4")
+    assert "backbone stays frozen, step 9 never comes in a run of 4" in caplog.text
+
+
+REFUSED = {
+    "a name that is not frozen": (["+callbacks.unfreeze.groups.head=10%"], "frozen are backbone"),
+    "nothing frozen": (["param_groups=none"], "nothing is frozen"),
+    "an optimizer of one group": (["optimizer=lbfgs"], "LBFGS takes one parameter group"),
+    "an option that there is not": (["+callbacks.unfreeze.groups.backbone.eps=1"], "give at, and"),
+    "two rates": (["+callbacks.unfreeze.groups.backbone.lr=1"], "give at, and lr or lr_scale"),
+    "a rate of 0": (["callbacks.unfreeze.groups.backbone.lr_scale=0"], "give a number above 0"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_ends_before_training_with_a_sentence(run, what):
+    words, told = REFUSED[what]
+    with pytest.raises(ValueError, match=told) as raised:
+        run(*UNFREEZE, "trainer.max_steps=4", *words)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("share", ["0%", "100%", "120%", "rest", "half", 0, -1, 0.5, True, None])
+def test_a_moment_outside_the_run_is_refused(share):
+    with pytest.raises(ValueError, match="above 0% and below 100%"):
+        Unfreeze({"backbone": share})
+
+
+def test_a_share_is_rounded_up(run):
+    finished = run(*UNFREEZE, "callbacks.unfreeze.groups.backbone.at=30%", "trainer.max_steps=9")
+    assert min(finished.curve("lr/backbone")) == math.ceil(0.3 * 9)
