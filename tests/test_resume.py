@@ -203,13 +203,14 @@ SAMPLED = [
     ("plateau by step", VALIDATION, "crash"),
     ("plateau by step", VALIDATION, "sigterm"),
     ("plateau by step", EPOCH, "sigterm"),
+    ("step by epoch", EPOCH - 1, "crash"),
     ("step by epoch", EPOCH, "sigterm"),
     ("step by epoch", EPOCH + 1, "crash"),
 ]
 ALL_STOPS = [
     pytest.param(*stop, marks=[] if stop in SAMPLED else pytest.mark.slow)
     for stop in itertools.product(
-        SCHEDULES, [1, MIDDLE, VALIDATION, EPOCH, EPOCH + 1], ["crash", "sigterm"]
+        SCHEDULES, [1, MIDDLE, VALIDATION, EPOCH - 1, EPOCH, EPOCH + 1], ["crash", "sigterm"]
     )
 ]
 
@@ -402,6 +403,12 @@ def test_what_does_not_agree_is_refused_with_both_sides(run, what):
     with pytest.raises(ValueError, match=told) as raised:
         run(*short, *asked, f"ckpt_path={left}")
     assert "\n" not in str(raised.value)
+
+
+def test_a_plateau_that_is_gone_is_told_as_such_and_not_by_what_it_watched(run):
+    left = run(*TASK, "scheduler=plateau", "trainer.max_steps=6").folder / "checkpoints/last.ckpt"
+    with pytest.raises(ValueError, match="with ReduceLROnPlateau, this run asks for no schedule"):
+        run(*TASK, "trainer.max_steps=6", f"ckpt_path={left}")
 
 
 def test_what_does_not_decide_the_updates_may_differ(run):

@@ -124,6 +124,13 @@ def test_the_final_weights_are_validated_whatever_the_number_of_steps(run):
     assert list(done.curve("val/loss")) == [7]
 
 
+def test_a_validation_stands_in_the_row_of_the_weights_that_it_saw(run):
+    words = ["task=digits_mlp", "trainer.max_steps=8", "callbacks.picture=null"]
+    often = run(*words, "trainer.val_check_interval=4").curve("val/loss")
+    assert list(often) == [4, 8]
+    assert run(*words).curve("val/loss") == {8: often[8]}
+
+
 def test_resolved_configurations_have_equal_hashes_and_others_not(run):
     first, again, other = (
         run(*LINE, "trainer.max_steps=2", *words).result["config_hash"]

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from stepsize import between_steps
+from stepsize.agreement import (
+    CYCLED,
+    RATES,
+    Difference,
+    built_differences,
+    describe,
+    settings_differences,
+    settings_of,
+    shape_differences,
+)
 
 MODES = ("full", "weights", "override_lr")
-# What decides the updates, of the Trainer's arguments.
-_TRAINER_KEYS = (
-    "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm",
-    "limit_train_batches", "overfit_batches",
-)  # fmt: skip
-# And, where a schedule watches a logged value, when there is a new one.
-_RHYTHM_KEYS = ("log_every_n_steps", "val_check_interval", "check_val_every_n_epoch")
-# What schedules keep in a parameter group, the learning rate first, and what some cycle with it.
-_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
-_CYCLED = ("momentum", "betas", "base_momentum", "max_momentum")
-
-
-class _Difference(NamedTuple):
-    theirs: str
-    ours: str
-    is_rate: bool = False
 
 
 class Resume(pl.Callback):
@@ -62,7 +56,7 @@ class Resume(pl.Callback):
         self.path = config["ckpt_path"]
         self.ckpt_path = None if self.mode == "weights" else self.path
         self.start = 0
-        self._settings = _settings(config)
+        self._settings = settings_of(config)
         self._built: dict[str, Any] = {}
         self._checkpoint = {} if self.path is None else _read(self.path)
         self._theirs: dict[str, Any] = {}
@@ -81,14 +75,18 @@ class Resume(pl.Callback):
         weights = self._checkpoint.get("state_dict", self._checkpoint)
         if self.mode == "weights":
             target = module if "state_dict" in self._checkpoint else _owner(module, weights)
-            self._refuse(_shapes(weights, target.state_dict()), "give the model that it holds")
+            self._refuse(
+                shape_differences(weights, target.state_dict()), "give the model that it holds"
+            )
             target.load_state_dict(weights)
         else:
             self._refuse(
-                _settings_differences(self._theirs["settings"], self._settings),
+                settings_differences(self._theirs["settings"], self._settings),
                 "use the checkpoint's settings, or resume=weights for a new run from its weights",
             )
-            self._refuse(_shapes(weights, module.state_dict()), "give the model that it holds")
+            self._refuse(
+                shape_differences(weights, module.state_dict()), "give the model that it holds"
+            )
         self._checkpoint = {}
 
     def on_load_checkpoint(
@@ -103,10 +101,10 @@ class Resume(pl.Callback):
         Raises:
             ValueError: shows both sides.
         """
-        self._built = _describe(trainer, pl_module)
+        self._built = describe(trainer, pl_module)
         if self.ckpt_path is None:
             return
-        found = list(_built_differences(self._theirs["built"], self._built))
+        found = list(built_differences(self._theirs["built"], self._built))
         if self.mode == "override_lr":
             found = [difference for difference in found if not difference.is_rate]
         self._refuse(
@@ -145,7 +143,7 @@ class Resume(pl.Callback):
         self._theirs = found
         self.start = taken if self.mode == "override_lr" else int(found["start"])
 
-    def _refuse(self, found: list[_Difference], hint: str) -> None:
+    def _refuse(self, found: list[Difference], hint: str) -> None:
         if found:
             shown, more = found[:4], len(found) - 4
             theirs = ", ".join(difference.theirs for difference in shown)
@@ -164,7 +162,7 @@ class Resume(pl.Callback):
             new = {group.get("name"): group for group in optimizer.param_groups}
             for group in state["param_groups"]:
                 fresh = new.get(group.get("name"), {})
-                for key in (*_RATES, *_CYCLED) if fresh else ():
+                for key in (*RATES, *CYCLED) if fresh else ():
                     group.pop(key, None)
                     if key in fresh:
                         group[key] = fresh[key]
@@ -189,160 +187,3 @@ def _owner(module: pl.LightningModule, weights: Mapping[str, Any]) -> torch.nn.M
     net = getattr(module, "net", None)
     ours = isinstance(net, torch.nn.Module) and weights.keys() <= net.state_dict().keys()
     return net if ours and isinstance(net, torch.nn.Module) else module
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    trainer = config["trainer"]
-    watching = [*_RHYTHM_KEYS] if (config["scheduler"] or {}).get("monitor") else []
-    kept = {
-        "seed": config["seed"],
-        "data": config["data"],
-        "model": config["model"],
-        "trainer": {key: trainer.get(key) for key in (*_TRAINER_KEYS, *watching)},
-    }
-    return dict(_flat(_plain(kept)))
-
-
-def _settings_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[_Difference]:
-    keys = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
-    return [_Difference(f"{key} {theirs.get(key)}", f"{key} {ours.get(key)}") for key in keys]
-
-
-def _shapes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[_Difference]:
-    def shown(weights: Mapping[str, Any], name: str) -> str:
-        return f"{name} {list(weights[name].shape)}" if name in weights else f"no {name}"
-
-    names = dict.fromkeys((*theirs, *ours))
-    pairs = [(shown(theirs, name), shown(ours, name)) for name in names]
-    return [_Difference(old, new) for old, new in pairs if old != new]
-
-
-def _describe(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
-    """The optimizers and schedules as they are before the first step, in plain containers."""
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    groups: dict[str, Any] = {}
-    for optimizer in trainer.optimizers:
-        for index, group in enumerate(optimizer.param_groups):
-            options = {key: value for key, value in group.items() if key not in ("params", "name")}
-            # The rate that was asked for: a schedule has already changed lr for the first step.
-            asked = [group[key] for key in ("max_lr", "initial_lr", "lr") if key in group]
-            if asked:
-                options["lr"] = asked[0]
-            groups[str(group.get("name", index))] = {
-                "parameters": [names[id(parameter)] for parameter in group["params"]],
-                "options": _plain(options),
-            }
-    return {
-        "optimizer": " and ".join(_class_names(trainer.optimizers)),
-        "groups": groups,
-        "schedule": [
-            {
-                "class": type(entry.scheduler).__name__,
-                "options": dict(
-                    _flat(
-                        _plain(
-                            {
-                                "interval": entry.interval,
-                                "frequency": entry.frequency,
-                                "monitor": entry.monitor if entry.reduce_on_plateau else None,
-                                **entry.scheduler.state_dict(),
-                            }
-                        )
-                    )
-                ),
-            }
-            for entry in trainer.lr_scheduler_configs
-        ],
-    }
-
-
-def _built_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[_Difference]:
-    old, new = theirs["optimizer"], ours["optimizer"]
-    if old != new:
-        yield _Difference(old, new)
-        return
-    groups = theirs["groups"], ours["groups"]
-    parameters = [{name: g["parameters"] for name, g in side.items()} for side in groups]
-    if parameters[0] != parameters[1]:
-        yield _Difference(*_membership(*parameters))
-        return
-    rates_differ = False
-    for name in groups[1]:
-        options = [side[name]["options"] for side in groups]
-        cycled = _CYCLED if "base_momentum" in {**options[0], **options[1]} else ()
-        for key in {**options[0], **options[1]}:
-            before, now = (side.get(key) for side in options)
-            # A schedule's own entry in the group: the schedules differ, which is said below.
-            entry = key in (*_RATES, *_CYCLED) and not all(key in side for side in options)
-            if repr(before) == repr(now) or entry or (rates_differ and key in _RATES):
-                continue
-            is_rate = key in (*_RATES, *cycled)
-            rates_differ |= key in _RATES
-            yield _Difference(
-                f"{old} {key} {before} in group {name}", f"{key} {now} in group {name}", is_rate
-            )
-    yield from _schedule_differences(theirs["schedule"], ours["schedule"], rates_differ)
-
-
-def _schedule_differences(
-    theirs: list[dict[str, Any]], ours: list[dict[str, Any]], rates_differ: bool
-) -> Iterator[_Difference]:
-    names = [
-        ", ".join(entry["class"] for entry in side) or "no schedule" for side in (theirs, ours)
-    ]
-    if names[0] != names[1]:
-        yield _Difference(names[0], names[1], True)
-        return
-    for old, new in zip(theirs, ours, strict=True):
-        for key in {**old["options"], **new["options"]}:
-            before, now = old["options"].get(key), new["options"].get(key)
-            follows = rates_differ and "lr" in key  # base_lrs and their like
-            if repr(before) != repr(now) and not follows:
-                yield _Difference(
-                    f"{old['class']} {key} {before}", f"{new['class']} {key} {now}", True
-                )
-
-
-def _membership(theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> tuple[str, str]:
-    """Both sides' groups, with the first parameter that changed its place where names agree."""
-    if list(theirs) != list(ours):
-        return f"the groups {', '.join(theirs)}", f"the groups {', '.join(ours)}"
-    homes = [{p: group for group, ps in side.items() for p in ps} for side in (theirs, ours)]
-    moved = [p for p in {**homes[0], **homes[1]} if homes[0].get(p) != homes[1].get(p)]
-    if not moved:
-        return "another order of the parameters", "this one"
-    old, new = (f"in group {home[moved[0]]}" if moved[0] in home else "frozen" for home in homes)
-    return f"{moved[0]} {old}", f"it {new}"
-
-
-def _class_names(optimizers: Any) -> list[str]:
-    return [
-        name
-        for optimizer in optimizers
-        for name in (
-            _class_names(optimizer.optimizers)
-            if hasattr(optimizer, "optimizers")
-            else [type(optimizer).__name__]
-        )
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """Containers, numbers and words as they are; of anything else its class."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, torch.Tensor):
-        return value.tolist()
-    return value if isinstance(value, (bool, int, float, str, type(None))) else type(value).__name__
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """``{"data": {"seed": 0}}`` -> ``("data.seed", 0)``; lists that hold mappings too."""
-    nested = isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value)
-    if isinstance(value, dict) or nested:
-        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _flat(entry, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value

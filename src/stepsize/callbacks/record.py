@@ -91,6 +91,11 @@ class Record(pl.Callback):
         self._row = None
         log(trainer, row, self._step)
 
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # The row of the metrics that are logged here. Without it Lightning takes the step before:
+        # it counts a step only after the validation that follows it.
+        pl_module.log("step", float(trainer.global_step))
+
     @torch.no_grad()
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the final weights' objective where it can be evaluated on all training points."""

@@ -75,7 +75,7 @@ def configure_optimizers(
     if sparse:
         # torch's default, said aloud: left unsaid, it warns once in every run.
         torch.sparse.check_sparse_tensor_invariants.disable()
-    frequency = recipe.scheduler.get("frequency", 1)
+    frequency = (recipe.scheduler or {}).get("frequency", 1)
     if frequency != 1 and trainer.accumulate_grad_batches > 1:
         raise ValueError(
             f"scheduler.frequency={frequency} counts batches and not steps where "

@@ -1,0 +1,206 @@
+"""What a run and the checkpoint that it goes on from must have in common, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+
+# What decides the updates, of the Trainer's arguments.
+_TRAINER_KEYS = (
+    "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm",
+    "limit_train_batches", "overfit_batches",
+)  # fmt: skip
+# And, where a schedule watches a logged value, when there is a new one.
+_RHYTHM_KEYS = ("log_every_n_steps", "val_check_interval", "check_val_every_n_epoch")
+# What schedules keep in a parameter group, the learning rate first, and what some cycle with it.
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+CYCLED = ("momentum", "betas", "base_momentum", "max_momentum")
+
+
+class Difference(NamedTuple):
+    """The same thing on both sides, as it is told.
+
+    Attributes:
+        theirs: the checkpoint's.
+        ours: this run's.
+        is_rate: a learning rate, or what a schedule decides.
+    """
+
+    theirs: str
+    ours: str
+    is_rate: bool = False
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the updates beside the optimizer and its schedule, by dotted path.
+
+    Args:
+        config: the whole configuration as plain containers.
+    """
+    trainer = config["trainer"]
+    watching = [*_RHYTHM_KEYS] if (config["scheduler"] or {}).get("monitor") else []
+    kept = {
+        "seed": config["seed"],
+        "data": config["data"],
+        "model": config["model"],
+        "trainer": {key: trainer.get(key) for key in (*_TRAINER_KEYS, *watching)},
+    }
+    return dict(_flat(_plain(kept)))
+
+
+def settings_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[Difference]:
+    """Where two results of :func:`settings_of` differ."""
+    found = []
+    for key in {**theirs, **ours}:
+        # Only one of the schedules watches a value: the schedules differ, which is said elsewhere.
+        one_sided = key.endswith(_RHYTHM_KEYS) and not (key in theirs and key in ours)
+        old, new = theirs.get(key), ours.get(key)
+        if old != new and not one_sided:
+            found.append(Difference(f"{key} {old}", f"{key} {new}"))
+    return found
+
+
+def shape_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[Difference]:
+    """Where two ``state_dict`` differ in their names or in the tensors' shapes."""
+
+    def shown(weights: Mapping[str, Any], name: str) -> str:
+        return f"{name} {list(weights[name].shape)}" if name in weights else f"no {name}"
+
+    names = dict.fromkeys((*theirs, *ours))
+    pairs = [(shown(theirs, name), shown(ours, name)) for name in names]
+    return [Difference(old, new) for old, new in pairs if old != new]
+
+
+def describe(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+    """The optimizers and schedules as they are before the first step, in plain containers."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    groups: dict[str, Any] = {}
+    for optimizer in trainer.optimizers:
+        for index, group in enumerate(optimizer.param_groups):
+            options = {key: value for key, value in group.items() if key not in ("params", "name")}
+            # The rate that was asked for: a schedule has already changed lr for the first step.
+            asked = [group[key] for key in ("max_lr", "initial_lr", "lr") if key in group]
+            if asked:
+                options["lr"] = asked[0]
+            groups[str(group.get("name", index))] = {
+                "parameters": [names[id(parameter)] for parameter in group["params"]],
+                "options": _plain(options),
+            }
+    return {
+        "optimizer": " and ".join(_class_names(trainer.optimizers)),
+        "groups": groups,
+        "schedule": [
+            {
+                "class": type(entry.scheduler).__name__,
+                "options": dict(
+                    _flat(
+                        _plain(
+                            {
+                                "interval": entry.interval,
+                                "frequency": entry.frequency,
+                                "monitor": entry.monitor if entry.reduce_on_plateau else None,
+                                **entry.scheduler.state_dict(),
+                            }
+                        )
+                    )
+                ),
+            }
+            for entry in trainer.lr_scheduler_configs
+        ],
+    }
+
+
+def built_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[Difference]:
+    """Where two results of :func:`describe` differ."""
+    old, new = theirs["optimizer"], ours["optimizer"]
+    if old != new:
+        yield Difference(old, new)
+        return
+    groups = theirs["groups"], ours["groups"]
+    parameters = [{name: g["parameters"] for name, g in side.items()} for side in groups]
+    if parameters[0] != parameters[1]:
+        yield Difference(*_membership(*parameters))
+        return
+    rates_differ = False
+    for name in groups[1]:
+        options = [side[name]["options"] for side in groups]
+        cycled = CYCLED if "base_momentum" in {**options[0], **options[1]} else ()
+        for key in {**options[0], **options[1]}:
+            before, now = (side.get(key) for side in options)
+            # A schedule's own entry in the group: the schedules differ, which is said below.
+            entry = key in (*RATES, *CYCLED) and not all(key in side for side in options)
+            if repr(before) == repr(now) or entry or (rates_differ and key in RATES):
+                continue
+            is_rate = key in (*RATES, *cycled)
+            rates_differ |= key in RATES
+            yield Difference(
+                f"{old} {key} {before} in group {name}", f"{key} {now} in group {name}", is_rate
+            )
+    yield from _schedule_differences(theirs["schedule"], ours["schedule"], rates_differ)
+
+
+def _schedule_differences(
+    theirs: list[dict[str, Any]], ours: list[dict[str, Any]], rates_differ: bool
+) -> Iterator[Difference]:
+    names = [
+        ", ".join(entry["class"] for entry in side) or "no schedule" for side in (theirs, ours)
+    ]
+    if names[0] != names[1]:
+        yield Difference(names[0], names[1], True)
+        return
+    for old, new in zip(theirs, ours, strict=True):
+        for key in {**old["options"], **new["options"]}:
+            before, now = old["options"].get(key), new["options"].get(key)
+            follows = rates_differ and "lr" in key  # base_lrs and their like
+            if repr(before) != repr(now) and not follows:
+                yield Difference(
+                    f"{old['class']} {key} {before}", f"{new['class']} {key} {now}", True
+                )
+
+
+def _membership(theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> tuple[str, str]:
+    """Both sides' groups, with the first parameter that changed its place where names agree."""
+    if list(theirs) != list(ours):
+        return f"the groups {', '.join(theirs)}", f"the groups {', '.join(ours)}"
+    homes = [{p: group for group, ps in side.items() for p in ps} for side in (theirs, ours)]
+    moved = [p for p in {**homes[0], **homes[1]} if homes[0].get(p) != homes[1].get(p)]
+    if not moved:
+        return "another order of the parameters", "this one"
+    old, new = (f"in group {home[moved[0]]}" if moved[0] in home else "frozen" for home in homes)
+    return f"{moved[0]} {old}", f"it {new}"
+
+
+def _class_names(optimizers: Any) -> list[str]:
+    return [
+        name
+        for optimizer in optimizers
+        for name in (
+            _class_names(optimizer.optimizers)
+            if hasattr(optimizer, "optimizers")
+            else [type(optimizer).__name__]
+        )
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Containers, numbers and words as they are; of anything else its class."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    return value if isinstance(value, (bool, int, float, str, type(None))) else type(value).__name__
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"data": {"seed": 0}}`` -> ``("data.seed", 0)``; lists that hold mappings too."""
+    nested = isinstance(value, list) and any(isinstance(entry, (dict, list)) for entry in value)
+    if isinstance(value, dict) or nested:
+        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flat(entry, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
