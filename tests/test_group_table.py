@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from stepsize.optim import build_optimizer
-from stepsize.optim.build import plan_optimizer
+from stepsize.optim.plan import plan_optimizer
 from stepsize.optim.table import group_table, is_plain, markdown, one_line, plain_text, title
 
 STEPS = "trainer.max_steps=2"

@@ -11,9 +11,9 @@ from torch import nn
 
 from stepsize.callbacks import Unfreeze
 from stepsize.optim import build_schedule
-from stepsize.optim.build import plan_optimizer
 from stepsize.optim.composite import CompositeOptimizer
 from stepsize.optim.joining import join_group
+from stepsize.optim.plan import plan_optimizer
 
 TOTAL = 40
 FROZEN = {"backbone": {"match": "^layer1", "freeze": True}}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import nn
 
-from stepsize.optim.param_groups import ParamGroup, Selector, group_parameters
+from stepsize.optim.param_groups import group_parameters
+from stepsize.optim.rules import ParamGroup, Selector
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted((CONF / "param_groups").glob("*.yaml"))

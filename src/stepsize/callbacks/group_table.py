@@ -7,8 +7,8 @@ import logging
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from stepsize.optim.build import Plan
 from stepsize.optim.configure import PlanReader
+from stepsize.optim.plan import Plan
 from stepsize.optim.table import group_table, is_plain, markdown, one_line, plain_text, title
 
 log = logging.getLogger(__name__)

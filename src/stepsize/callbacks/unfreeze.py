@@ -10,10 +10,10 @@ from typing import Any
 import pytorch_lightning as pl
 
 from stepsize.callbacks.group_table import show_groups
-from stepsize.optim.build import Plan
 from stepsize.optim.configure import PlanReader
 from stepsize.optim.durations import REST, Stretch, is_duration
 from stepsize.optim.joining import join_group
+from stepsize.optim.plan import Plan
 from stepsize.resume import Resume
 
 log = logging.getLogger(__name__)

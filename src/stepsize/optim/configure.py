@@ -11,8 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from stepsize.optim.build import Plan, optimizer_classes, plan_optimizer
 from stepsize.optim.limits import check_trainer
+from stepsize.optim.part import optimizer_classes
+from stepsize.optim.plan import Plan, plan_optimizer
 from stepsize.optim.schedule import build_schedule
 
 

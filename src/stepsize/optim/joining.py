@@ -8,8 +8,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from stepsize.optim.build import Plan
 from stepsize.optim.composite import CompositeOptimizer
+from stepsize.optim.plan import Plan
 
 # What torch's schedulers keep for each group: rates, and what is the same for all of them.
 _RATE_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn, optim
 
-from stepsize.optim.param_groups import ParamGroup
+from stepsize.optim.rules import ParamGroup
 
 # torch raises "does not support sparse gradients" in the first step of these.
 REFUSE_SPARSE = (

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
-from stepsize.optim.param_groups import DEFAULT_GROUP, ParamGroup
+from stepsize.optim.rules import DEFAULT_GROUP, ParamGroup
 
 Table = list[list[str]]
 
