@@ -168,9 +168,13 @@ def _by_hand(task: str, steps: int) -> None:
 
 
 def _barest_trainer(task: str, steps: int) -> None:
+    import logging
+
     import pytorch_lightning as pl
 
     from stepsize.optim import Recipe
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
     config, data, module = _parts(task, steps)
     module.recipe = Recipe(config["optimizer"])

@@ -62,7 +62,7 @@ def test_anyones_module_and_data_run_with_groups_and_a_schedule(command, tmp_pat
     errors = result["metrics"]["val/error"]
     assert errors["final"] < errors["first"]
     assert result["metrics"]["train/loss"]["first"] > 0
-    header, first, *_ = (tmp_path / "here" / "metrics.csv").read_text().splitlines()
+    header, *_ = (tmp_path / "here" / "metrics.csv").read_text().splitlines()
     assert {"lr/head", "lr/default"} <= set(header.split(","))
     again = command(
         "--config-dir", ".", "model=theirs", "data=theirs", "allow=[theirs]", "monitor=val/error",

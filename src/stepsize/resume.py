@@ -20,11 +20,12 @@ from stepsize.agreement import (
     settings_of,
     shape_differences,
 )
+from stepsize.callbacks.lean import LeanCallback
 
 MODES = ("full", "weights", "override_lr")
 
 
-class Resume(pl.Callback):
+class Resume(LeanCallback):
     """Continues a run as ``resume`` says, and refuses in one line what would be a silent change.
 
     - ``full``: everything as it was; the run goes on as if it had never stopped. The model's

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from stepsize.callbacks.lean import LeanCallback
 from stepsize.callbacks.record import is_logged
 
 
-class Divergence(pl.Callback):
+class Divergence(LeanCallback):
     """Stops training when the loss is not finite, or stays far above where it started.
 
     It looks at logged values only, which costs a step nothing.

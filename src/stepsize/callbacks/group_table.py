@@ -7,6 +7,7 @@ import logging
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from stepsize.callbacks.lean import LeanCallback
 from stepsize.optim.configure import PlanReader
 from stepsize.optim.plan import Plan
 from stepsize.optim.table import group_table, is_plain, markdown, one_line, plain_text, title
@@ -14,7 +15,7 @@ from stepsize.optim.table import group_table, is_plain, markdown, one_line, plai
 log = logging.getLogger(__name__)
 
 
-class GroupTable(PlanReader, pl.Callback):
+class GroupTable(PlanReader, LeanCallback):
     """Logs what is trained at which rate; every run has one.
 
     A single group is one short line on the console. The rates are the groups' own, which the

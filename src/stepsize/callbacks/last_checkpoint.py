@@ -13,9 +13,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize import between_steps
+from stepsize.callbacks.lean import LeanCallback
 
 
-class LastCheckpoint(pl.callbacks.Checkpoint):
+class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
     """Saves every so many minutes, at the end, and when the process is asked to terminate.
 
     Lightning's ModelCheckpoint skips the end of a run that it has saved before, counts versions

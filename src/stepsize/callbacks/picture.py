@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 
+from stepsize.callbacks.lean import LeanCallback
 from stepsize.errors import one_line
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Picture(pl.Callback):
+class Picture(LeanCallback):
     """Saves ``<name>.png`` and shows it as ``picture/<name>`` among TensorBoard's IMAGES.
 
     The kinds of pictures are subclasses in :mod:`stepsize.pictures`: each sets ``name`` and writes

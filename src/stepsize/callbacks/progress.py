@@ -9,10 +9,12 @@ import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from stepsize.callbacks.lean import LeanCallback
+
 _SECONDS_BETWEEN_UPDATES = 0.1
 
 
-class Progress(pl.callbacks.ProgressBar):
+class Progress(LeanCallback, pl.callbacks.ProgressBar):
     """Steps done of the run's budget, the monitored value, steps per second and time left.
 
     Lightning's own bars count epochs, and cost as much per step as a small model's step itself.

@@ -8,13 +8,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from stepsize.callbacks.lean import LeanCallback
 from stepsize.data import InMemoryData
 from stepsize.gap import Gap
 from stepsize.history import History
 from stepsize.modules import Module
 
 
-class Record(pl.Callback):
+class Record(LeanCallback):
     """Logs every ``trainer.log_every_n_steps`` steps, the first step and the end of the run.
 
     A row's step s is the number of updates that the weights have seen: row 0 shows the initial
