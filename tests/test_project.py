@@ -70,12 +70,12 @@ def make(tmp_path):
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(make, tmp_path):
     """The stamp of an environment that was made after the files it was made from."""
     stamp = tmp_path / ".venv" / ".ready"
     stamp.parent.mkdir()
     stamp.touch()
-    newest = max((ROOT / name).stat().st_mtime for name in ("pyproject.toml", "constraints.txt"))
+    newest = max((tmp_path / name).stat().st_mtime for name in ("pyproject.toml", "constraints.txt"))
     os.utime(stamp, (newest + 3600, newest + 3600))
     return stamp
 
