@@ -75,7 +75,9 @@ def environment(make, tmp_path):
     stamp = tmp_path / ".venv" / ".ready"
     stamp.parent.mkdir()
     stamp.touch()
-    newest = max((tmp_path / name).stat().st_mtime for name in ("pyproject.toml", "constraints.txt"))
+    newest = max(
+        (tmp_path / name).stat().st_mtime for name in ("pyproject.toml", "constraints.txt")
+    )
     os.utime(stamp, (newest + 3600, newest + 3600))
     return stamp
 
