@@ -1,6 +1,7 @@
 """Train one model, or sweep over many settings.
 
 python train.py optimizer=adam
+python train.py sweep=quick
 python train.py --help
 """
 
@@ -11,11 +12,9 @@ from omegaconf import DictConfig
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Compose the configuration and train; returns the objective to Hydra's sweepers."""
-    from stepsize.errors import told_in_one_line
-    from stepsize.train import train
+    from stepsize.sweeps.job import run_job
 
-    with told_in_one_line():
-        return train(cfg)
+    return run_job(cfg)
 
 
 if __name__ == "__main__":

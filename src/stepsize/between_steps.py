@@ -65,7 +65,7 @@ def complete(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         validation = loops["epoch_loop.val_loop.batch_progress"]
         validation["total"] = dict.fromkeys(validation["total"], 0)
     checkpoint[KEY] = {
-        "random": _random_state(),
+        "random": random_state(),
         "metrics": {tag: v.detach().cpu().clone() for tag, v in trainer.callback_metrics.items()},
         "gradients": {
             name: parameter.grad.detach().clone()
@@ -91,7 +91,7 @@ def go_on(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, Any]
     _set_random_state(state["random"])
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
     name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state(legacy=True))
     return {
         "torch": torch.get_rng_state(),

@@ -17,6 +17,8 @@ def told_in_one_line() -> Iterator[None]:
     """
     try:
         yield
+    except CompactHydraException:
+        raise  # Hydra's own, which it tells as shortly
     except Exception as error:
         raise CompactHydraException(one_line(error)) from error
 

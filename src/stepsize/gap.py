@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import sys
 from typing import Any
 
 import torch
@@ -36,6 +38,21 @@ class Gap:
             return None
         optimum = module.optimum(data)
         return None if optimum is None else cls(module, data, optimum)
+
+    @property
+    def floor(self) -> float:
+        """The smallest gap that the logarithm shows; one below it, or below 0, is shown as it.
+
+        Next to f*, f is known to about eps |f*|, with eps = 2.2e-16 of float64. Where f* is 0,
+        nothing cancels and gaps are exact, but a gap of 0 must stand somewhere: at eps^2.
+        """
+        eps = sys.float_info.epsilon
+        return eps * max(abs(self.optimum), eps)
+
+    def row(self, module: nn.Module) -> dict[str, float]:
+        """The gap as ``train/gap`` and its decimal logarithm as ``train/log10_gap``."""
+        gap = self(module)
+        return {"train/gap": gap, "train/log10_gap": math.log10(max(gap, self.floor))}
 
     @torch.no_grad()
     def __call__(self, module: nn.Module) -> float:

@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from pytorch_lightning.loggers import Logger
 
-_LARGER_IS_BETTER = {"acc", "accuracy", "auroc", "f1", "precision", "recall", "r2"}
+from stepsize.direction import larger_is_better
+
+# Of the recipe and of how the steps go, not of where they lead; and the gap a second time.
+_NO_RESULTS = ("lr/", "grad_norm/", "update_ratio/", "train/log10_gap")
 _SECONDS_BETWEEN_WRITES = 10.0
 
 
@@ -78,7 +81,9 @@ class History(Logger):
         self._next_write = finished + max(_SECONDS_BETWEEN_WRITES, 20 * (finished - started))
 
     def summary(self, monitor: str, mode: str) -> dict[str, dict[str, float]]:
-        """First, final and best value of every tag but the learning rates.
+        """First, final and best value of the losses, metrics and gaps, and of ``monitor``.
+
+        Learning rates, norms and the logarithm of the gap are curves only.
 
         A larger value is better for accuracies and their like, and for ``monitor`` when ``mode``
         is "max". Values that are not finite are never the best; best is NaN if there is no other.
@@ -86,15 +91,23 @@ class History(Logger):
         curves: dict[str, list[float]] = {}
         for step in sorted(self.rows):
             for tag, value in self.rows[step].items():
-                if not tag.startswith("lr/"):
+                if tag == monitor or not tag.startswith(_NO_RESULTS):
                     curves.setdefault(tag, []).append(value)
         result = {}
         for tag, values in curves.items():
-            larger = mode == "max" if tag == monitor else tag.split("/")[-1] in _LARGER_IS_BETTER
+            larger = larger_is_better(tag, monitor, mode)
             finite = [value for value in values if math.isfinite(value)]
             best = (max if larger else min)(finite, default=math.nan)
             result[tag] = {"first": values[0], "final": values[-1], "best": best}
         return result
+
+    def first_step(self, tag: str, value: float, *, larger: bool) -> int | None:
+        """The first logged step at which ``tag`` is at least as good as ``value``, or None."""
+        for step in sorted(self.rows):
+            reached = self.rows[step].get(tag, math.nan)
+            if reached >= value if larger else reached <= value:
+                return step
+        return None
 
     def mark_end(self, step: int, tags: list[str]) -> None:
         """Note values that are logged only because the run ends here, not by its rhythm."""

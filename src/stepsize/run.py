@@ -11,22 +11,24 @@ import platform
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from stepsize import __version__
+from stepsize.earlier import Earlier
+from stepsize.errors import one_line
 from stepsize.output_guard import holds_run
 
 log = logging.getLogger(__name__)
 
 RECIPE_GROUPS = ("task", "optimizer", "scheduler", "param_groups")
 # These name a run or say where it goes, not what it computes.
-_NOT_HASHED = ("name", "logger", "callbacks", "ckpt_path")
+_NOT_HASHED = ("name", "logger", "callbacks", "ckpt_path", "target", "overwrite", "fail_fast")
 
 
 @dataclass(frozen=True)
@@ -38,37 +40,63 @@ class Run:
         config: the whole configuration as plain containers, every interpolation resolved.
         choices: the chosen file of each group in ``RECIPE_GROUPS``.
         overrides: the command line's (and a sweep's) words.
+        earlier: what an earlier attempt at this run of a sweep has left behind.
     """
 
     folder: Path
     config: dict[str, Any]
     choices: dict[str, str]
     overrides: tuple[str, ...]
+    earlier: Earlier
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
     def open(cls, cfg: DictConfig) -> Run:
-        """Settle the configuration that Hydra has composed, and take its folder.
+        """Settle the configuration that Hydra has composed, for the folder that Hydra has chosen.
 
         Raises:
-            ValueError: the folder holds a run already, or a value is missing.
+            ValueError: the folder holds another run, or a value is missing. In the folder of a
+                run that is not done, a missing value is recorded as that run's failure.
         """
         hydra = HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
-        if holds_run(folder):
+        unresolved: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
+        if in_sweep():
+            earlier = Earlier.look(folder).agreed(unresolved, overwrite=bool(cfg.overwrite))
+        elif holds_run(folder):
             raise ValueError(f"{folder} already holds a run; give another name or folder")
-        missing = sorted(OmegaConf.missing_keys(cfg))
-        if missing:
-            raise ValueError(f"no value for {', '.join(missing)}; give one with {missing[0]}=VALUE")
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-        overrides = tuple(hydra.overrides.task)
+        else:
+            earlier = Earlier(folder, {}, begun=False)
         choices = {group: str(hydra.runtime.choices.get(group)) for group in RECIPE_GROUPS}
-        for group in ("optimizer", "scheduler"):
-            if _overridden(f"{group}._target_", overrides):
-                config[group] = _replaced_class(config[group], group, choices[group], overrides)
-                choices[group] = config[group]["_target_"]
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, config, choices, overrides)
+        overrides = tuple(hydra.overrides.task)
+        try:
+            config, choices = settled(cfg, choices, overrides)
+        except Exception as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            run = cls(folder, unresolved, choices, overrides, earlier)
+            run.write_result("failed", reason=one_line(error))
+            raise
+        return cls(folder, config, choices, overrides, earlier)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Of an earlier attempt that was cut off: this run goes on from there."""
+        return self.earlier.checkpoint
+
+    def take(self, cfg: DictConfig) -> None:
+        """Make the folder this run's: clear what an earlier attempt has left, write ``.hydra``.
+
+        Args:
+            cfg: the configuration as Hydra has composed it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.earlier.clear(keep_checkpoint=self.checkpoint is not None)
+        _write_hydra(self.folder, cfg)
+
+    def start_over(self) -> Run:
+        """The same run, from the start."""
+        self.earlier.clear(keep_checkpoint=False)
+        return replace(self, earlier=Earlier(self.folder, {}, begun=False))
 
     @property
     def config_hash(self) -> str:
@@ -82,8 +110,8 @@ class Run:
 
         Args:
             status: ``completed``, ``diverged``, ``failed`` or ``interrupted``.
-            **values: ``reason``, ``steps``, ``metrics``, ``optimum``. Numbers that are not finite
-                are written as null.
+            **values: ``reason``, ``steps``, ``metrics``, ``optimum``, ``objective``,
+                ``steps_to_target``. Numbers that are not finite are written as null.
 
         Returns:
             What was written.
@@ -99,12 +127,50 @@ class Run:
             "seconds": round(time.monotonic() - self.started, 3),
             "metrics": values.get("metrics", {}),
             "optimum": values.get("optimum"),
+            "monitor": self.config.get("monitor"),
+            "mode": self.config.get("mode"),
+            "objective": values.get("objective"),
+            "lr": (self.config.get("optimizer") or {}).get("lr"),
+            "target": _target(self.config, values.get("steps_to_target")),
             "versions": versions(),
         }
         part = self.folder / "result.json.part"
         part.write_text(json.dumps(_finite(result), indent=2, allow_nan=False) + "\n", "utf-8")
         os.replace(part, self.folder / "result.json")
         return result
+
+
+def in_sweep() -> bool:
+    """Whether this job is one of a sweep's, and not a run by itself."""
+    return not OmegaConf.is_missing(HydraConfig.get().job, "num")
+
+
+def settled(
+    cfg: DictConfig, choices: Mapping[str, str], overrides: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Resolve a configuration into plain containers.
+
+    Args:
+        cfg: as Hydra composes it.
+        choices: the chosen file of each group.
+        overrides: the words that were said; a class that they replace drops its file's values.
+
+    Returns:
+        The configuration, and the choices with a replaced class in its file's place.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ValueError(f"no value for {', '.join(missing)}; give one with {missing[0]}=VALUE")
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    chosen = dict(choices)
+    for group in ("optimizer", "scheduler"):
+        if _overridden(f"{group}._target_", overrides):
+            config[group] = _replaced_class(config[group], group, chosen[group], overrides)
+            chosen[group] = config[group]["_target_"]
+    return config, chosen
 
 
 def versions() -> dict[str, str]:
@@ -115,6 +181,25 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def _target(config: Mapping[str, Any], steps: int | None) -> dict[str, Any] | None:
+    target = config.get("target")
+    return None if target is None else {**target, "steps": steps}
+
+
+def _write_hydra(folder: Path, cfg: DictConfig) -> None:
+    """What Hydra itself would write before a run can object: the configuration of this job."""
+    node: Any = HydraConfig.instance().cfg
+    with read_write(node.hydra), open_dict(node.hydra):
+        node.hydra.output_subdir = ".hydra"  # Lightning's other ranks look for it there
+    (folder / ".hydra").mkdir(exist_ok=True)
+    for name, part in (
+        ("config", cfg),
+        ("hydra", OmegaConf.masked_copy(node, "hydra")),
+        ("overrides", node.hydra.overrides.task),
+    ):
+        OmegaConf.save(part, folder / ".hydra" / f"{name}.yaml")
 
 
 def _overridden(key: str, overrides: tuple[str, ...]) -> bool:

@@ -34,6 +34,7 @@ def check_settings(config: Mapping[str, Any]) -> None:
         raise ValueError(
             f"ckpt_path={path}: there is no such file; a run leaves RUN/checkpoints/last.ckpt"
         )
+    _check_target(config["target"])
     trainer = config["trainer"]
     for key in ("max_steps", "log_every_n_steps"):
         value = trainer.get(key, 1)
@@ -43,6 +44,21 @@ def check_settings(config: Mapping[str, Any]) -> None:
     if trainer.get("max_steps", -1) == -1 and trainer.get("max_epochs", -1) in (-1, None):
         raise ValueError(
             "trainer.max_steps=-1: the run would never end; set it, or trainer.max_epochs"
+        )
+
+
+def _check_target(target: Any) -> None:
+    if target is None:
+        return
+    fits = isinstance(target, Mapping) and set(target) == {"metric", "value"}
+    if (
+        not fits
+        or isinstance(target["value"], bool)
+        or not isinstance(target["value"], (int, float))
+    ):
+        raise ValueError(
+            f"target={target}: give null or {{metric: TAG, value: NUMBER}}, such as "
+            "{metric: train/loss, value: 0.1}"
         )
 
 

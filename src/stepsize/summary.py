@@ -26,7 +26,7 @@ def print_summary(run: Run, result: Mapping[str, Any], console: Console | None =
         table.add_row(label, text)
     console.print(table)
     # Printed plainly, so that a narrow terminal does not fold what is to be pasted.
-    line = f"{_tensorboard()} --logdir {_shown(run.folder)}"
+    line = f"{tensorboard_command()} --logdir {shown_path(run.folder)}"
     console.print(f"\n{line}", soft_wrap=True, highlight=False)
 
 
@@ -49,20 +49,20 @@ def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((tag, f"{first} -> [bold]{final}[/] (best {best})"))
     optimum = result["optimum"]
     rows.append(("optimum", "not known" if optimum is None else f"{optimum:.6g}"))
-    rows.append(("files", _shown(run.folder)))
+    rows.append(("files", shown_path(run.folder)))
     return rows
 
 
-def _tensorboard() -> str:
+def tensorboard_command() -> str:
     """The command as it can be pasted: with its folder, unless the environment is activated."""
     command = Path(sys.executable).parent / "tensorboard"
     found = shutil.which("tensorboard")
     if found is not None and Path(found) == command:
         return "tensorboard"
-    return _shown(command) if command.exists() else "tensorboard"
+    return shown_path(command) if command.exists() else "tensorboard"
 
 
-def _shown(folder: Path) -> str:
+def shown_path(folder: Path) -> str:
     """Relative to where the command was typed, if it lies below."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -32,7 +32,7 @@ def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[
     names = ["loss", *module.eval().metrics(module.step(few))]
     module.train(mode)
     phases = ["train", *(["val"] if data.val is not None else [])]
-    gap = {"train/gap"} if module.optimum(data) is not None else set()
+    gap = {"train/gap", "train/log10_gap"} if module.optimum(data) is not None else set()
     return {f"{phase}/{name}" for phase in phases for name in names} | gap
 
 

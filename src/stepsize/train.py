@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,17 +15,22 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks import Divergence, GroupTable, Record, Unfreeze
 from stepsize.callbacks.needed import needed_callbacks
+from stepsize.direction import larger_is_better
 from stepsize.errors import one_line
 from stepsize.gap import Gap
+from stepsize.hparams import hparams_of
 from stepsize.instantiate import allowing, instantiate
 from stepsize.optim import Recipe
 from stepsize.resume import Resume
-from stepsize.run import Run
+from stepsize.run import Run, in_sweep
 from stepsize.settings import check_settings
 from stepsize.summary import print_summary
 from stepsize.tags import check_monitors, known_tags
+from stepsize.tensorboard import RowLogger
 
 log = logging.getLogger(__name__)
+
+_TERMINATED = 143  # 128 + SIGTERM, as shells count
 
 # Lightning sets its level to INFO when it is imported: devices, tips, "max_steps reached".
 for name in ("pytorch_lightning", "lightning_fabric"):
@@ -41,17 +46,23 @@ def train(cfg: DictConfig) -> float:
         cfg: the configuration as Hydra composes it from ``conf/train.yaml``.
 
     Returns:
-        The objective: the monitor's final value; infinitely bad for a run that diverged.
+        The objective: the monitor's final value; infinitely bad for a run that diverged. A run of
+        a sweep that is done already is not repeated; one that was cut off goes on.
 
     Raises:
         ValueError: parts of the configuration do not exist or do not fit together.
     """
     run = Run.open(cfg)
+    if run.earlier.is_done:
+        return _told(run, run.earlier.result)
     record = Record(run.folder / "metrics.csv")
-    with allowing(run.config["allow"]), _failures_recorded(run, record):
+    loggers: list[Any] = []
+    with allowing(run.config["allow"]), _failures_recorded(run, record, loggers):
+        run.take(cfg)
         log.debug("settings: %s", " ".join(run.overrides) or "all as in conf/")
         check_settings(run.config)
-        resume = Resume(run.config)
+        resume, run = _resume(run)
+        loggers += _loggers(run)
         pl.seed_everything(run.config["seed"], workers=True, verbose=False)
         data = instantiate(run.config["data"], where="data")
         module = instantiate(run.config["model"], where="model")
@@ -64,25 +75,55 @@ def train(cfg: DictConfig) -> float:
         )
         resume.prepare(module)
         record.gap = Gap.where_known(module, data)
+        if record.gap is None and (run.config["target"] or {}).get("metric") == "train/gap":
+            run.config["target"] = None  # the task's, for the model that it usually has
         check_monitors(_monitors(run), known_tags(module, data))
-        callbacks = _all(run.config["callbacks"], "callbacks")
+        callbacks = _callbacks(run)
         needed = needed_callbacks(module.recipe)
-        trainer = _trainer(run, record, [resume, *needed, *callbacks])
+        trainer = _trainer(run, record, loggers, [resume, *needed, *callbacks])
         trainer.fit(module, data, ckpt_path=resume.ckpt_path, weights_only=True)
         _validate_end(trainer, module, data, record)
         objective = _objective(run, record)
     diverged = _divergence(callbacks, objective)
     result = run.write_result(
-        "diverged" if diverged else "completed", reason=diverged, **_outcome(run, record)
+        "diverged" if diverged else "completed",
+        reason=diverged,
+        objective=None if diverged else objective,
+        **_outcome(run, record),
     )
+    _close_sessions(loggers, result)
     log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
-    print_summary(run, result)
-    worst = math.inf if run.config["mode"] == "min" else -math.inf
-    return worst if diverged else objective
+    if not in_sweep():
+        print_summary(run, result)
+    return _told(run, result)
+
+
+def worst(mode: str) -> float:
+    """What a sweeper is told of a run that has no result; NaN would end a whole Optuna study."""
+    return math.inf if mode == "min" else -math.inf
+
+
+def _told(run: Run, result: Mapping[str, Any]) -> float:
+    objective = result["objective"]
+    ended_well = result["status"] == "completed" and objective is not None
+    return objective if ended_well else worst(run.config["mode"])
+
+
+def _resume(run: Run) -> tuple[Resume, Run]:
+    """From the checkpoint that was asked for, or that an earlier attempt at this run has left."""
+    if run.checkpoint is not None:
+        log.info("goes on from %s", run.checkpoint)
+        own = {"ckpt_path": str(run.checkpoint), "resume": "full"}
+        try:
+            return Resume({**run.config, **own}), run
+        except ValueError as error:
+            log.info("starts over: %s", error)
+            run = run.start_over()
+    return Resume(run.config), run
 
 
 @contextmanager
-def _failures_recorded(run: Run, record: Record) -> Iterator[None]:
+def _failures_recorded(run: Run, record: Record, loggers: list[Any]) -> Iterator[None]:
     """Write what happened, and what was reached, into ``result.json`` before the error goes on."""
     try:
         yield
@@ -90,24 +131,50 @@ def _failures_recorded(run: Run, record: Record) -> Iterator[None]:
         log.debug("the run ended with this error", exc_info=True)
         record.history.write()
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        run.write_result(
+        result = run.write_result(
             "interrupted" if interrupted else "failed",
-            reason=type(error).__name__ if interrupted else one_line(error),
+            reason=_interruption(error) if interrupted else one_line(error),
             **_outcome(run, record),
         )
+        _close_sessions(loggers, result)
         if isinstance(error, SIGTERMException):
-            raise SystemExit(143) from error  # 128 + SIGTERM, as shells count
+            raise SystemExit(_TERMINATED) from error
         raise
+
+
+def _interruption(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Ctrl-C"
+    asked = isinstance(error, SIGTERMException) or getattr(error, "code", None) == _TERMINATED
+    return "SIGTERM" if asked else type(error).__name__
 
 
 def _monitors(run: Run) -> dict[str, str | None]:
     return {
         "monitor": run.config["monitor"],
+        "target.metric": (run.config["target"] or {}).get("metric"),
         "scheduler.monitor": (run.config["scheduler"] or {}).get("monitor"),
     }
 
 
-def _trainer(run: Run, record: Record, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _loggers(run: Run) -> list[Any]:
+    """What the configuration asks for; from here on the run is a row of TensorBoard's HPARAMS."""
+    loggers = _all(run.config["logger"], "logger")
+    for logger in loggers:
+        if isinstance(logger, RowLogger):
+            logger.log_hyperparams(hparams_of(run.config, run.choices))
+    return loggers
+
+
+def _close_sessions(loggers: list[Any], result: Mapping[str, Any]) -> None:
+    for logger in loggers:
+        if isinstance(logger, RowLogger):
+            logger.close_session(result)
+
+
+def _trainer(
+    run: Run, record: Record, loggers: list[Any], callbacks: list[pl.Callback]
+) -> pl.Trainer:
     # Averages are in place before anything looks at the final weights; a group joins, after Resume
     # has compared what was built, before anything keeps a list of the parameters.
     averaging = [c for c in callbacks if isinstance(c, pl.callbacks.WeightAveraging)]
@@ -117,7 +184,7 @@ def _trainer(run: Run, record: Record, callbacks: list[pl.Callback]) -> pl.Train
         run.config["trainer"],
         where="trainer",
         callbacks=[*averaging, record, GroupTable(), *joining, *others],
-        logger=[record.history, *_all(run.config["logger"], "logger")],
+        logger=[record.history, *loggers],
         default_root_dir=run.folder,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
@@ -127,6 +194,12 @@ def _trainer(run: Run, record: Record, callbacks: list[pl.Callback]) -> pl.Train
 def _all(configs: dict[str, Any] | None, where: str) -> list[Any]:
     named = (configs or {}).items()
     return [instantiate(config, where=f"{where}.{name}") for name, config in named if config]
+
+
+def _callbacks(run: Run) -> list[pl.Callback]:
+    """The configured ones; in a sweep without a bar, since that has a line of its own."""
+    callbacks = _all(run.config["callbacks"], "callbacks")
+    return [c for c in callbacks if not (in_sweep() and isinstance(c, pl.callbacks.ProgressBar))]
 
 
 def _validate_end(
@@ -159,4 +232,14 @@ def _outcome(run: Run, record: Record) -> dict[str, Any]:
         "steps": record.steps,
         "metrics": record.history.summary(run.config["monitor"], run.config["mode"]),
         "optimum": None if record.gap is None else record.gap.optimum,
+        "steps_to_target": _steps_to_target(run, record),
     }
+
+
+def _steps_to_target(run: Run, record: Record) -> int | None:
+    target = run.config.get("target")
+    if target is None:
+        return None
+    tag = target["metric"]
+    larger = larger_is_better(tag, run.config["monitor"], run.config["mode"])
+    return record.history.first_step(tag, target["value"], larger=larger)

@@ -3,6 +3,7 @@
 from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.group_table import GroupTable
 from stepsize.callbacks.last_checkpoint import LastCheckpoint
+from stepsize.callbacks.norms import Norms
 from stepsize.callbacks.progress import Progress
 from stepsize.callbacks.record import Record
 from stepsize.callbacks.unfreeze import Unfreeze
@@ -12,6 +13,7 @@ __all__ = [
     "Divergence",
     "GroupTable",
     "LastCheckpoint",
+    "Norms",
     "Progress",
     "Record",
     "Unfreeze",

@@ -48,10 +48,11 @@ class Divergence(LeanCallback):
             return
         value = trainer.callback_metrics.get(self.monitor)
         if value is not None:
-            self.reason = self._judge(float(value), step)
+            self.reason = self.judge(float(value), step)
             trainer.should_stop |= self.reason is not None
 
-    def _judge(self, value: float, step: int) -> str | None:
+    def judge(self, value: float, step: int) -> str | None:
+        """Take in the next logged value; says what is wrong with it, if that ends the run."""
         if not math.isfinite(value):
             return f"{self.monitor} is {value} at step {step}"
         if self._first is None:

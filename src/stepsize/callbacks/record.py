@@ -27,7 +27,7 @@ class Record(LeanCallback):
         file: where the rows go as CSV; None keeps them in memory.
 
     Attributes:
-        gap: set where the optimum is known; logged as ``train/gap``.
+        gap: set where the optimum is known; logged as ``train/gap`` and ``train/log10_gap``.
         history: the run's rows; they travel in the checkpoint, and a resumed run gives them to all
             its loggers again, so that its curves are whole.
         steps: optimizer steps taken.
@@ -70,7 +70,7 @@ class Record(LeanCallback):
             if "lr" in group
         }
         if self.gap is not None:
-            self._row["train/gap"] = self.gap(pl_module)
+            self._row.update(self.gap.row(pl_module))
         if isinstance(pl_module, Module):
             pl_module.measurement.ask()
 
@@ -92,6 +92,13 @@ class Record(LeanCallback):
         self._row = None
         log(trainer, row, self._step)
 
+    def extend(self, row: dict[str, float], step: int) -> bool:
+        """Add values to the row of ``step``, if that is the one being written."""
+        if self._row is None or step != self._step:
+            return False
+        self._row.update(row)
+        return True
+
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The row of the metrics that are logged here. Without it Lightning takes the step before:
         # it counts a step only after the validation that follows it.
@@ -112,7 +119,7 @@ class Record(LeanCallback):
             row = {f"train/{name}": float(value) for name, value in values.items()}
             pl_module.train()
         if self.gap is not None:
-            row["train/gap"] = self.gap(pl_module)
+            row.update(self.gap.row(pl_module))
         if row:
             self.history.mark_end(trainer.global_step, list(row))
             log(trainer, row, trainer.global_step)
@@ -131,6 +138,13 @@ def is_logged(trainer: pl.Trainer, step: int) -> bool:
     """Whether the row of ``step`` belongs to the curve."""
     # Set by one of the Trainer's connectors, where a type checker does not look.
     return step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+
+
+def log_beside(trainer: pl.Trainer, row: dict[str, float], step: int) -> None:
+    """Log a row together with that of :class:`Record`, where it is writing the one of ``step``."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    if not any(isinstance(c, Record) and c.extend(row, step) for c in callbacks):
+        log(trainer, row, step)
 
 
 def log(trainer: pl.Trainer, row: dict[str, float], step: int) -> None:

@@ -1,0 +1,81 @@
+"""The sweeper behind ``python train.py -m`` and ``sweep=NAME``; see :mod:`stepsize.sweeps`.
+
+Hydra imports this file at every start, ``--help`` included: nothing heavy at the top. It runs it
+before it knows the module, so that a dataclass here must do without postponed annotations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+
+import stepsize.sweeps.names  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
+
+
+@dataclass
+class GridConf:
+    """What ``hydra.sweeper`` may say; a sweep's file sets it.
+
+    Attributes:
+        max_batch_size: jobs that are given to the launcher at once; null for all.
+        params: the grid, ``{key: values}`` in Hydra's grammar: ``range(10)``, ``glob(*)``, ``a,b``.
+        only_fitting: leave out the optimizers that the task cannot take, and say why.
+        then: a second stage, ``{best_of: KEY, seed: VALUES}``: of each value of KEY, the best
+            setting on seeds that the grid has not seen.
+        baseline: what the report compares with, such as an optimizer's name.
+    """
+
+    _target_: str = "hydra_plugins.stepsize_sweeper.Grid"
+    # Hydra's schemas are read by OmegaConf, which knows these types by their old names.
+    max_batch_size: Optional[int] = None  # noqa: UP045
+    params: Any = None
+    only_fitting: bool = False
+    then: Any = None
+    baseline: Optional[str] = None  # noqa: UP045
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="stepsize", node=GridConf, provider="stepsize"
+)
+
+
+class Grid(BasicSweeper):
+    """Every combination, one run each, but for those that are done; then a second stage."""
+
+    def __init__(
+        self,
+        max_batch_size: int | None = None,
+        params: dict[str, str] | None = None,
+        only_fitting: bool = False,
+        then: dict[str, Any] | None = None,
+        baseline: str | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.only_fitting = only_fitting
+        self.then = then
+        self.baseline = baseline
+
+    def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
+        """Run what is left to do of the grid that the sweep's file and the command line span."""
+        from stepsize.errors import told_in_one_line
+        from stepsize.sweeps.grid import run_grid
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        with told_in_one_line():
+            return run_grid(
+                words=[*self._parse_config(), *arguments],
+                config=self.config,
+                loader=self.hydra_context.config_loader,
+                launch=self.launcher.launch,
+                folder=Path(self.config.hydra.sweep.dir),
+                max_batch_size=self.max_batch_size,
+                only_fitting=self.only_fitting,
+                then=self.then,
+                baseline=self.baseline,
+            )

@@ -1,0 +1,134 @@
+"""How large the gradient is, and how far an update moves the weights, group by group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from stepsize.callbacks.lean import LeanCallback
+from stepsize.callbacks.record import log_beside
+
+
+class Norms(LeanCallback):
+    """Logs ``grad_norm/<group>`` and ``update_ratio/<group>`` in some of ``Record``'s rows.
+
+    ``grad_norm`` in the row of step s is the 2-norm of the group's gradient at w(s), the weights
+    after s updates, before clipping. ``update_ratio`` is ``||w(s+1) - w(s)|| / ||w(s)||`` of the
+    update that follows, momentum, clipping, weight decay and all; about 1e-3 is usual (Karpathy,
+    CS231n notes, "Ratio of weights:updates").
+
+    LBFGS and SAM evaluate the model several times in one step: the gradient is the first one, which
+    is at w(s), and the update is the whole step's. Schedule-free optimizers are measured at the
+    weights at which they take gradients. A cell stays empty where there is no number: no gradient
+    in the group, or weights that are all 0, of which no update is a share.
+
+    Args:
+        every: measures at every so many logged rows; that is ``every * trainer.log_every_n_steps``
+            steps. The steps between cost a comparison each.
+
+    Raises:
+        ValueError: ``every`` is not a whole number from 1 up.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        if type(every) is not int or every < 1:
+            raise ValueError(f"callbacks.norms.every={every}: give a whole number from 1 up")
+        self.every = every
+        self._period = 1
+        self._step = -1
+        self._hook: RemovableHandle | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._period = self.every * trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self._step = -1
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        step = trainer.global_step
+        if step == self._step:
+            return  # another evaluation within the step that is being measured
+        self._remove_hook()
+        if step % self._period == 0:
+            self._step = step
+            self._measure(trainer, optimizer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._remove_hook()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._remove_hook()
+
+    @torch.no_grad()
+    def _measure(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
+        groups = _groups(optimizer)
+        gradients = {
+            f"grad_norm/{name}": [_values(w.grad) for w in weights if w.grad is not None]
+            for name, weights in groups.items()
+        }
+        before = {
+            f"update_ratio/{name}": [w.clone() for w in weights] for name, weights in groups.items()
+        }
+        norms = _norms({**gradients, **before})
+        row = {tag: norms[tag] for tag, tensors in gradients.items() if tensors}
+        # Not a hook of Lightning's: by then a schedule-free optimizer may have switched weights.
+        self._hook = optimizer.register_step_post_hook(
+            lambda *_: self._after_step(trainer, groups, before, norms, row)
+        )
+
+    @torch.no_grad()
+    def _after_step(
+        self,
+        trainer: pl.Trainer,
+        groups: dict[str, list[Tensor]],
+        before: dict[str, list[Tensor]],
+        norms: dict[str, float],
+        row: dict[str, float],
+    ) -> None:
+        moved = _norms(
+            {
+                tag: torch._foreach_sub(weights, old)
+                for (tag, old), weights in zip(before.items(), groups.values(), strict=True)
+            }
+        )
+        row.update({tag: distance / norms[tag] for tag, distance in moved.items() if norms[tag]})
+        log_beside(trainer, row, self._step)
+
+    def _remove_hook(self) -> None:
+        # From outside the step: torch goes through the hooks while it calls them.
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+
+def _groups(optimizer: Optimizer) -> dict[str, list[Tensor]]:
+    return {
+        str(group.get("name", index)): group["params"]
+        for index, group in enumerate(optimizer.param_groups)
+    }
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """The entries that are stored; those of a sparse gradient added up where they coincide."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def _norms(vectors: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    """The 2-norm of each vector, which is given in pieces; the device is asked once."""
+    pieces = [
+        torch.view_as_real(piece) if piece.is_complex() else piece
+        for vector in vectors.values()
+        for piece in vector
+    ]
+    double = any(piece.dtype == torch.float64 for piece in pieces)
+    norms = torch._foreach_norm(pieces, 2.0, torch.float64 if double else torch.float32)
+    numbers = iter(torch.stack(norms).tolist())
+    return {tag: math.hypot(*(next(numbers) for _ in vector)) for tag, vector in vectors.items()}

@@ -1,0 +1,62 @@
+"""The configurations of a sweep's jobs, composed without asking Hydra for each."""
+
+import pytest
+from conftest import CONF, names
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from stepsize.sweeps.jobs import Composer, combinations
+
+
+@pytest.fixture
+def loader():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture
+def composer(loader):
+    return Composer(loader.load_configuration("train", [], run_mode=RunMode.MULTIRUN), loader)
+
+
+WORDS = [
+    ["optimizer=sgd", "optimizer.lr=0.1", "seed=3"],
+    ["optimizer=sgd", "optimizer.lr=0.2", "seed=4"],
+    ["optimizer=adam", "optimizer.betas=[0.8,0.9]", "task=digits"],
+    ["optimizer=adam", "optimizer.betas=[0.7,0.9]", "task=digits"],
+    ["+optimizer.fused=true", "seed=1"],
+    ["~callbacks.progress", "monitor='train/loss'", "trainer.max_steps=null"],
+    ["scheduler=sequential", "scheduler.milestones=['10%']"],
+]
+
+
+def test_a_job_s_configuration_is_the_one_that_hydra_composes(composer, loader):
+    for words in WORDS:
+        theirs = loader.load_configuration("train", list(words), run_mode=RunMode.RUN)
+        container = OmegaConf.to_container(theirs)
+        container.pop("hydra")
+        assert composer.config(words) == container
+
+
+def test_hydra_composes_once_for_all_values_of_a_key(composer, monkeypatch):
+    loads = []
+    load = composer._load
+    monkeypatch.setattr(composer, "_load", lambda words: loads.append(words) or load(words))
+    jobs = [composer.job(["optimizer=sgd", f"seed={seed}"]) for seed in range(20)]
+    assert [job.seed for job in jobs] == list(range(20))
+    assert len(loads) == 1
+
+
+def test_a_glob_stands_for_the_files_of_its_group(loader):
+    words = combinations(["optimizer=glob(*)", "seed=range(2)"], loader)
+    assert words == [[f"optimizer={n}", f"seed={s}"] for n in names("optimizer") for s in range(2)]
+
+
+def test_a_job_knows_what_it_is_about(composer):
+    job = composer.job(["task=digits", "scheduler=cosine", "optimizer.lr=0.5"], "tune")
+    assert (job.task, job.optimizer, job.scheduler, job.param_groups) == (
+        "digits", "adam", "cosine", "none",
+    )  # fmt: skip
+    assert (job.seed, job.lr, job.stage) == (0, 0.5, "tune")

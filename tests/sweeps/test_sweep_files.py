@@ -1,0 +1,46 @@
+"""Every file in conf/sweep, a new one too."""
+
+import pytest
+from conftest import CONF, names
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from stepsize.sweeps.jobs import Composer, combinations
+
+
+def composed(sweep):
+    loader = GlobalHydra.instance().config_loader()
+    return loader, loader.load_configuration("train", [f"sweep={sweep}"], run_mode=RunMode.MULTIRUN)
+
+
+@pytest.fixture(params=names("sweep"))
+def sweep(request):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield request.param
+
+
+def test_it_is_a_multirun_whose_jobs_can_be_composed(sweep):
+    loader, config = composed(sweep)
+    assert config.hydra.mode == RunMode.MULTIRUN
+    params = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
+    jobs = combinations([*params, f"sweep={sweep}"], loader)
+    composer = Composer(config, loader)
+    runs = {composer.job(words).run for words in jobs}
+    assert len(runs) == len(jobs) > 1
+
+
+def test_it_sets_no_option_of_an_optimizer_that_would_leak_into_another(sweep):
+    file = OmegaConf.load(CONF / "sweep" / f"{sweep}.yaml")
+    assert "optimizer" not in file
+    options = [key for key in file.hydra.sweeper.params if key.startswith("optimizer.")]
+    assert set(options) <= {"optimizer.lr"}  # every optimizer has one, swept alike for all
+
+
+def test_it_compares_on_at_least_six_seeds(sweep):
+    """With fewer nothing can be claimed at 5%: the smallest two-sided sign-flip p is 2/2^n."""
+    loader, config = composed(sweep)
+    sweeper = config.hydra.sweeper
+    seeds = sweeper.then.seed if sweeper.then else sweeper.params.seed
+    assert len(combinations([f"seed={seeds}"], loader)) >= 6
