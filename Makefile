@@ -6,7 +6,7 @@ ARGS ?=
 
 # One environment serves all targets: a run and its test then use the very same versions, and the
 # tests cost a few megabytes beside torch. To train without them: pip install -c constraints.txt -e .
-EXTRAS := dev,optimizers
+EXTRAS := dev,optimizers,launchers
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin

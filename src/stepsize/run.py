@@ -28,7 +28,16 @@ log = logging.getLogger(__name__)
 
 RECIPE_GROUPS = ("task", "optimizer", "scheduler", "param_groups")
 # These name a run or say where it goes, not what it computes.
-_NOT_HASHED = ("name", "logger", "callbacks", "ckpt_path", "target", "overwrite", "fail_fast")
+_NOT_HASHED = (
+    "name",
+    "logger",
+    "callbacks",
+    "ckpt_path",
+    "target",
+    "pictures",
+    "overwrite",
+    "fail_fast",
+)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks import Divergence, GroupTable, Record, Unfreeze
 from stepsize.callbacks.needed import needed_callbacks
-from stepsize.direction import larger_is_better
+from stepsize.callbacks.picture import Picture
 from stepsize.errors import one_line
 from stepsize.gap import Gap
 from stepsize.hparams import hparams_of
 from stepsize.instantiate import allowing, instantiate
 from stepsize.optim import Recipe
+from stepsize.outcome import ended, reached, told
 from stepsize.resume import Resume
 from stepsize.run import Run, in_sweep
 from stepsize.settings import check_settings
@@ -54,7 +54,7 @@ def train(cfg: DictConfig) -> float:
     """
     run = Run.open(cfg)
     if run.earlier.is_done:
-        return _told(run, run.earlier.result)
+        return told(run.earlier.result)
     record = Record(run.folder / "metrics.csv")
     loggers: list[Any] = []
     with allowing(run.config["allow"]), _failures_recorded(run, record, loggers):
@@ -83,30 +83,13 @@ def train(cfg: DictConfig) -> float:
         trainer = _trainer(run, record, loggers, [resume, *needed, *callbacks])
         trainer.fit(module, data, ckpt_path=resume.ckpt_path, weights_only=True)
         _validate_end(trainer, module, data, record)
-        objective = _objective(run, record)
-    diverged = _divergence(callbacks, objective)
-    result = run.write_result(
-        "diverged" if diverged else "completed",
-        reason=diverged,
-        objective=None if diverged else objective,
-        **_outcome(run, record),
-    )
+        end = ended(run.config, record.history, _divergence(callbacks))
+    result = run.write_result(**end, **_reached(run, record))
     _close_sessions(loggers, result)
     log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
     if not in_sweep():
         print_summary(run, result)
-    return _told(run, result)
-
-
-def worst(mode: str) -> float:
-    """What a sweeper is told of a run that has no result; NaN would end a whole Optuna study."""
-    return math.inf if mode == "min" else -math.inf
-
-
-def _told(run: Run, result: Mapping[str, Any]) -> float:
-    objective = result["objective"]
-    ended_well = result["status"] == "completed" and objective is not None
-    return objective if ended_well else worst(run.config["mode"])
+    return told(result)
 
 
 def _resume(run: Run) -> tuple[Resume, Run]:
@@ -134,7 +117,7 @@ def _failures_recorded(run: Run, record: Record, loggers: list[Any]) -> Iterator
         result = run.write_result(
             "interrupted" if interrupted else "failed",
             reason=_interruption(error) if interrupted else one_line(error),
-            **_outcome(run, record),
+            **_reached(run, record),
         )
         _close_sessions(loggers, result)
         if isinstance(error, SIGTERMException):
@@ -199,7 +182,9 @@ def _all(configs: dict[str, Any] | None, where: str) -> list[Any]:
 def _callbacks(run: Run) -> list[pl.Callback]:
     """The configured ones; in a sweep without a bar, since that has a line of its own."""
     callbacks = _all(run.config["callbacks"], "callbacks")
-    return [c for c in callbacks if not (in_sweep() and isinstance(c, pl.callbacks.ProgressBar))]
+    left_out: list[type] = [pl.callbacks.ProgressBar] if in_sweep() else []
+    left_out += [] if run.config["pictures"] else [Picture]
+    return [c for c in callbacks if not isinstance(c, tuple(left_out))]
 
 
 def _validate_end(
@@ -212,34 +197,10 @@ def _validate_end(
         record.history.write()
 
 
-def _objective(run: Run, record: Record) -> float:
-    monitor = run.config["monitor"]
-    metrics = record.history.summary(monitor, run.config["mode"])
-    if monitor not in metrics:
-        raise ValueError(f"monitor={monitor} was not logged; this run logged {', '.join(metrics)}")
-    return metrics[monitor]["final"]
+def _divergence(callbacks: list[pl.Callback]) -> str | None:
+    return next((c.reason for c in callbacks if isinstance(c, Divergence) and c.reason), None)
 
 
-def _divergence(callbacks: list[pl.Callback], objective: float) -> str | None:
-    for callback in callbacks:
-        if isinstance(callback, Divergence) and callback.reason:
-            return callback.reason
-    return None if math.isfinite(objective) else f"the final value of the monitor is {objective}"
-
-
-def _outcome(run: Run, record: Record) -> dict[str, Any]:
-    return {
-        "steps": record.steps,
-        "metrics": record.history.summary(run.config["monitor"], run.config["mode"]),
-        "optimum": None if record.gap is None else record.gap.optimum,
-        "steps_to_target": _steps_to_target(run, record),
-    }
-
-
-def _steps_to_target(run: Run, record: Record) -> int | None:
-    target = run.config.get("target")
-    if target is None:
-        return None
-    tag = target["metric"]
-    larger = larger_is_better(tag, run.config["monitor"], run.config["mode"])
-    return record.history.first_step(tag, target["value"], larger=larger)
+def _reached(run: Run, record: Record) -> dict[str, Any]:
+    optimum = None if record.gap is None else record.gap.optimum
+    return reached(run.config, record.history, record.steps, optimum)

@@ -10,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stepsize.results.comparison import TaskComparison, compare_tasks
+from stepsize.results.read import read_sweep
+from stepsize.results.settings import name_settings
+
 VERSIONS = {"stepsize": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"}
 # How fast each one's gap shrinks at its best rate, and that rate.
 _BEST = {
@@ -165,6 +169,12 @@ def write_sweep(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sweep.json").write_text(json.dumps(plan), "utf-8")
     return folder
+
+
+def compared(*folders: Path) -> list[TaskComparison]:
+    """What the report makes of these sweeps, by task."""
+    rows = [run for folder in folders for run in read_sweep(folder).runs]
+    return compare_tasks(rows, name_settings(rows))
 
 
 def _summary(values: Sequence[float]) -> dict[str, float | None]:

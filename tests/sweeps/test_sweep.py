@@ -12,8 +12,8 @@ import time
 import pytest
 from conftest import ROOT
 
-SMALL = ("-m", "task=line", "trainer.max_steps=40", "callbacks.picture=null")
-LONG = ("-m", "task=curve", "trainer.max_steps=1200", "callbacks.picture=null")
+SMALL = ("-m", "task=line", "trainer.max_steps=40", "pictures=false")
+LONG = ("-m", "task=curve", "trainer.max_steps=1200", "pictures=false")
 SAVING = "callbacks.checkpoint.minutes=0.003"
 
 
@@ -64,7 +64,7 @@ def test_every_run_has_a_readable_folder_with_all_its_files(project):
     assert code == 0
     runs = results(project, "x")
     assert set(runs) == {
-        f"task=line,optimizer={optimizer},callbacks.picture=null,trainer.max_steps=40,seed={seed}"
+        f"task=line,optimizer={optimizer},pictures=false,trainer.max_steps=40,seed={seed}"
         for optimizer in ("sgd", "adam")
         for seed in (0, 1)
     }

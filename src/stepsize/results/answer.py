@@ -11,6 +11,8 @@ from stepsize.results.paired import Paired
 from stepsize.results.rates import edges, rate_curves
 from stepsize.results.wording import code, count, listed, number, steps, times
 
+_SAYS_NOTHING = 1e3  # the ratio of an interval's ends from which it leaves everything open
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -66,9 +68,11 @@ def _level(best: Entry, comparison: TaskComparison) -> tuple[str, ...]:
         lost = best.count("diverged")
         return (f"{lost} of its {best.n} seeds diverged, so no mean is given.",)
     kind = "geometric mean" if best.measure.log else "mean"
+    wide = best.measure.log and best.mean.high > _SAYS_NOTHING * best.mean.low
     return (
         f"Over {best.n} seeds the {kind} is {number(best.mean.center)} (95% interval "
-        f"{number(best.mean.low)} to {number(best.mean.high)}).",
+        f"{number(best.mean.low)} to {number(best.mean.high)}"
+        + (": its seeds differ too much for their number)." if wide else ")."),
     )
 
 

@@ -20,8 +20,8 @@ MARKERS = ("o", "s", "^")  # one per dash
 _KNOWN = {
     "sgd": (BLUE, 0), "adam": (VERMILION, 0), "adamw": (GREEN, 0), "rmsprop": (ORANGE, 0),
     "muon": (PURPLE, 0), "lion": (SKY, 0), "adagrad": (INK, 0),
-    "nadam": (BLUE, 1), "radam": (ORANGE, 1), "adamax": (PURPLE, 1), "adadelta": (GREEN, 1),
-    "adafactor": (SKY, 1), "lbfgs": (INK, 1), "rprop": (VERMILION, 1),
+    "nadam": (SKY, 1), "radam": (ORANGE, 1), "adamax": (PURPLE, 1), "adadelta": (GREEN, 1),
+    "adafactor": (BLUE, 1), "lbfgs": (INK, 1), "rprop": (VERMILION, 1),
     "asgd": (ORANGE, 2), "schedulefree_adamw": (GREEN, 2), "sam": (PURPLE, 2),
     "sophia": (BLUE, 2), "sparse_adam": (VERMILION, 2),
 }  # fmt: skip

@@ -8,8 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from stepsize.errors import one_line, told_in_one_line
+from stepsize.outcome import worst
 from stepsize.run import in_sweep
-from stepsize.train import train, worst
+from stepsize.train import train
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stepsize.results.read import STATUSES, RunRow, Sweep
+from stepsize.results.settings import name_settings
 from stepsize.summary import shown_path, tensorboard_command
 
 COLOURS = {
@@ -34,9 +36,10 @@ def print_end(sweep: Sweep, report: Path | None, console: Console | None = None)
         console: where to.
     """
     console = console or Console()
-    console.print(_settings(sweep.runs))
+    labels = _labels(sweep.runs)
+    console.print(_settings(sweep.runs, labels))
     troubles = [run for run in sweep.runs if run.status not in ("completed", "diverged")]
-    told = Counter((run.status, _setting(run), run.reason) for run in troubles)
+    told = Counter((run.status, labels[run.run], run.reason) for run in troubles)
     for (status, setting, reason), count in list(told.items())[:_MOST_TROUBLES]:
         trouble = Text.assemble((status, COLOURS[status]), f"  {setting}, {count} of its runs")
         console.print(trouble.append(f": {reason}" if reason else ""), soft_wrap=True)
@@ -56,11 +59,11 @@ def print_end(sweep: Sweep, report: Path | None, console: Console | None = None)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _settings(runs: list[RunRow]) -> Table:
+def _settings(runs: list[RunRow], labels: Mapping[str, str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     grouped: dict[str, list[RunRow]] = {}
     for run in runs:
-        grouped.setdefault(_setting(run), []).append(run)
+        grouped.setdefault(labels[run.run], []).append(run)
     shown = [status for status in STATUSES if any(run.status == status for run in runs)]
     monitors = sorted({run.monitor for run in runs})
     table.add_column("setting", overflow="fold")
@@ -80,9 +83,14 @@ def _settings(runs: list[RunRow]) -> Table:
     return table
 
 
-def _setting(run: RunRow) -> str:
-    words = [word for word in run.run.split(",") if not word.startswith("seed=")]
-    return " ".join(words) + (f" ({run.stage})" if run.stage != "compare" else "")
+def _labels(runs: Sequence[RunRow]) -> dict[str, str]:
+    """The setting of each run by its name, after its task where there are several."""
+    several = len({run.task for run in runs}) > 1
+    labels = {}
+    for run, setting in zip(runs, name_settings(runs), strict=True):
+        stage = f" ({run.stage})" if run.stage != "compare" else ""
+        labels[run.run] = (f"{run.task}: " if several else "") + setting.label + stage
+    return labels
 
 
 def _median(runs: list[RunRow]) -> str:
