@@ -71,17 +71,18 @@ class Server:
 
 
 @contextmanager
-def served(logdir: Path, ready: Callable[[Server], bool]) -> Iterator[Server]:
+def served(logdir: Path, ready: Callable[[Server], bool], *words: str) -> Iterator[Server]:
     """Serve a folder as ``tensorboard --logdir`` does.
 
     Args:
         logdir: the folder.
         ready: whether all that is expected has been read; asked until it is so, for a minute.
+        *words: more options.
     """
-    words = ["--logdir", str(logdir), "--port", "0", "--host", "127.0.0.1"]
-    words += ["--reload_interval", "1"]
+    options = ["--logdir", str(logdir), "--port", "0", "--host", "127.0.0.1"]
+    options += ["--reload_interval", "1", *words]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", *words],
+        [sys.executable, "-m", "tensorboard.main", *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:

@@ -4,7 +4,8 @@ Hydra imports this file at every start, ``--help`` included: nothing heavy at th
 before it knows the module, so that a dataclass here must do without postponed annotations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -14,6 +15,15 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 
 import stepsize.sweeps.names  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
+
+
+@contextmanager
+def _leaving_on_ctrl_c() -> Iterator[None]:
+    """Leave without the traceback of where the sweep was waiting; its end is told by SweepEnd."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # 128 + SIGINT, as shells count
 
 
 @dataclass
@@ -67,7 +77,7 @@ class Grid(BasicSweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
-        with told_in_one_line():
+        with told_in_one_line(), _leaving_on_ctrl_c():
             return run_grid(
                 words=[*self._parse_config(), *arguments],
                 config=self.config,

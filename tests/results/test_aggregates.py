@@ -120,10 +120,17 @@ def test_where_half_of_the_seeds_have_diverged_the_median_ends(tmp_path):
 
 
 def test_of_a_metric_that_shall_be_large_the_worst_is_at_the_bottom(tmp_path):
-    sweep = diverging(tmp_path / "s", {0: 200}, seeds=3)
-    (run,) = written(sweep).iterdir()
-    last = [run[400] for run in seeds_of(sweep, "val/acc")[1:]]
-    assert curves(run)["val/acc"][400] == pytest.approx(min(last), rel=1e-6)
+    runs = read_sweep(diverging(tmp_path / "s", {0: 200}, seeds=3)).runs
+    reader = CachedCurves()
+
+    def with_accuracies_of_their_own(run):
+        steps, accuracies = reader(run)["val/acc"]
+        return {"val/acc": (steps, accuracies - 0.1 * run.seed)}
+
+    best, other = (with_accuracies_of_their_own(run)["val/acc"][1][-1] for run in runs[1:])
+    steps, values = aggregate(runs, with_accuracies_of_their_own)["val/acc"]
+    assert (steps[-1], values[-1]) == (400, other)
+    assert other < best
 
 
 def test_a_seed_that_diverged_before_its_first_validation_counts_too(tmp_path):

@@ -79,12 +79,13 @@ def test_settings_chosen_on_other_seeds_are_said_to_be_fair(tmp_path: Path):
 def test_a_best_rate_on_the_edge_of_its_grid_is_pointed_out(tmp_path: Path):
     varied = {"optimizer": ["adam"], "optimizer.lr": [1e-3, 3e-3, 1e-2], "seed": range(6)}
     found = answered(tmp_path / "s", varied)
-    assert "The best rate of `adam`, 0.01, is the highest of the 3 rates tried" in text(found)
+    assert "lies on the edge of what was tried" in text(found)
+    assert "`adam` (0.01, the highest of 3)." in text(found)
 
 
 def test_a_best_rate_inside_its_grid_is_not_pointed_out(tmp_path: Path):
     varied = {"optimizer": ["adam"], "optimizer.lr": [1e-3, 1e-2, 1e-1], "seed": range(6)}
-    assert "rates tried" not in text(answered(tmp_path / "s", varied))
+    assert "edge" not in text(answered(tmp_path / "s", varied))
 
 
 def test_a_rate_beyond_which_all_diverge_is_inside_its_grid(tmp_path: Path):
@@ -94,7 +95,7 @@ def test_a_rate_beyond_which_all_diverge_is_inside_its_grid(tmp_path: Path):
         for seed in range(6)
     }
     found = answered(tmp_path / "s", varied, special=special)
-    assert "rates tried" not in text(found)
+    assert "edge" not in text(found)
     assert "6 runs diverged: they count as infinitely bad" in text(found)
 
 

@@ -124,7 +124,7 @@ def test_a_changed_configuration_is_refused_with_the_difference_unless_overwritt
     before = results(project, "x")
     file = project / "conf" / "optimizer" / "adam.yaml"
     file.write_text(file.read_text().replace("lr: 1e-3", "lr: 2e-3"))
-    code, out, err = sweep(project, *words)
+    code, _, err = sweep(project, *words)
     assert code == 1
     assert "optimizer.lr was 0.001, is 0.002" in err
     assert "overwrite=true" in err

@@ -71,7 +71,7 @@ class Picture(LeanCallback):
 
     def _render(self, trainer: pl.Trainer, module: pl.LightningModule) -> np.ndarray:
         """The picture as an array of bytes [height, width, 3]."""
-        from stepsize.pictures.style import rendered, styled, write_title
+        from stepsize.style import rendered, styled, write_title
 
         with styled() as figure:
             reached = self.draw(figure, module, getattr(trainer, "datamodule", None))
@@ -83,7 +83,7 @@ class Picture(LeanCallback):
     def _save(self, image: np.ndarray) -> None:
         from matplotlib.image import imsave
 
-        from stepsize.pictures.style import DPI
+        from stepsize.style import DPI
 
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_suffix(".part")

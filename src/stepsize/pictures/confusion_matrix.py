@@ -9,7 +9,7 @@ import torch
 
 from stepsize.callbacks.picture import Picture
 from stepsize.pictures.evaluate import margins, outcome, predict, validation_set
-from stepsize.pictures.style import BLUE, FAINT, GREY, INK, VERMILION, mix, note
+from stepsize.style import BLUE, FAINT, GREY, INK, VERMILION, mix, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stepsize.callbacks.picture import Picture
 from stepsize.pictures.evaluate import margins, outcome, predict, training_set
-from stepsize.pictures.style import CYCLE, INK, mix, note
+from stepsize.style import CYCLE, INK, mix, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stepsize.callbacks.picture import Picture
 from stepsize.pictures.evaluate import predict, training_set
-from stepsize.pictures.style import BLUE, FAINT, GREY, note
+from stepsize.style import BLUE, FAINT, GREY, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from stepsize.callbacks.picture import Picture
 from stepsize.pictures.evaluate import predict, training_set
-from stepsize.pictures.style import BLUE, GREY, note
+from stepsize.style import BLUE, GREY, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import torch
 
 from stepsize.callbacks.picture import Picture
 from stepsize.pictures.evaluate import margins, outcome, predict, training_set
-from stepsize.pictures.style import BLUE, GREY, INK, VERMILION, mix, note
+from stepsize.style import BLUE, GREY, INK, VERMILION, mix, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stepsize.callbacks.picture import Picture
 from stepsize.nets import Quadratic, Rosenbrock
 from stepsize.pictures.path import Path
-from stepsize.pictures.style import BLUE, INK, VERMILION, mix
+from stepsize.style import BLUE, INK, VERMILION, mix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from stepsize.results.comparison import LEVEL, Entry, TaskComparison
+from stepsize.results.comparison import LEVEL, TaskComparison
+from stepsize.results.entry import Entry
 from stepsize.results.paired import Paired
-from stepsize.results.rates import edges, rate_curves
+from stepsize.results.rates import edge_sentence, rate_curves
 from stepsize.results.wording import code, count, listed, number, steps, times
 
 _SAYS_NOTHING = 1e3  # the ratio of an interval's ends from which it leaves everything open
@@ -153,7 +154,8 @@ def _caveats(comparison: TaskComparison) -> tuple[str, ...]:
             f"The best of {len(known)} is picked by the very seeds that it is judged by, which "
             "flatters it."
         )
-    found += [edge.sentence for edge in edges(rate_curves(comparison.tuning))]
+    edge = edge_sentence(rate_curves(comparison.tuning))
+    found += [edge] if edge else []
     found += _unequal(comparison)
     if comparison.repeats:
         found.append(

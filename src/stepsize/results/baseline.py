@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepsize.results.comparison import Entry, TaskComparison
+from stepsize.results.comparison import TaskComparison
+from stepsize.results.entry import Entry
 
 _USUAL = ("adam", "no schedule", "no groups", "sgd")
 

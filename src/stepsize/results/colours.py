@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stepsize.pictures.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.results.settings import Setting
+from stepsize.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
 # Seven colours that the colour-blind can tell apart; yellow is not seen on white, and black is what
 # the page writes with, so that it turns light in the dark.

@@ -6,7 +6,7 @@ In all text, backticks mark code and double asterisks what matters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stepsize.results.answer import Answer
 from stepsize.results.colours import Look
@@ -119,4 +119,4 @@ class Document:
     title: str
     facts: Sequence[str]
     answers: Sequence[tuple[str, Answer]]
-    chapters: Sequence[Chapter] = field(default_factory=list)
+    chapters: Sequence[Chapter]

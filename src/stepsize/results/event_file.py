@@ -29,15 +29,14 @@ def write_event_file(
     quarter of the size.
 
     Args:
-        folder: becomes the run; whatever run it was before is replaced.
+        folder: is made, and becomes the run.
         curves: ``{tag: (steps [n], values [n])}``. What is not finite is left out.
         layout: charts of the CUSTOM SCALARS tab.
     """
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    remove_run(folder)
     folder.mkdir(parents=True)
-    # A server that is looking on reads the files of a run in the order of their names.
+    # A server that is looking on takes a file with a later name for news, and not for the old one.
     with (folder / f"{_PREFIX}{time.time_ns()}.report").open("wb") as stream:
         writer = RecordWriter(stream)
         for event in _events(curves, layout):
@@ -60,12 +59,10 @@ def remove_run(folder: Path) -> None:
 def _events(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]], layout: Layout | None
 ) -> Iterator[Event]:
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     yield Event(file_version="brain.Event:2")
-    # A server that has read the run's former file forgets what it held from step 0 on.
-    yield Event(session_log=SessionLog(status=SessionLog.START))
     if layout is not None:
         yield Event(summary=Summary(value=[_layout_value(layout)]))
     rows: dict[int, list[Summary.Value]] = {}

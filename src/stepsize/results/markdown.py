@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stepsize.results.document import (
     Bullets,
@@ -53,8 +53,7 @@ def _part(part: Part) -> Iterator[str]:
             yield from _part(inner)
 
 
-def _bullets(items: tuple[str, ...] | list[str] | object) -> str:
-    assert isinstance(items, (list, tuple))
+def _bullets(items: Sequence[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 

@@ -7,17 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
-from stepsize.pictures.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-)
 from stepsize.results.answer import Answer
 from stepsize.results.colours import Look
 from stepsize.results.document import (
@@ -32,6 +21,17 @@ from stepsize.results.document import (
     Text,
 )
 from stepsize.results.figures.panel import Panel, svg
+from stepsize.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+)
 
 # What pictures are drawn with, and what the page has for it, in light and in dark.
 _VARIABLES = {

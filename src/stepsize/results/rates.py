@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stepsize.results.comparison import Entry
+from stepsize.results.entry import Entry
 from stepsize.results.settings import shown_number
-from stepsize.results.wording import count
+from stepsize.results.wording import listed
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,14 @@ class RateCurve:
         return min(range(len(self.points)), key=lambda place: self.points[place][1].order)
 
     @property
+    def last(self) -> int:
+        """The place of the highest rate."""
+        return len(self.points) - 1
+
+    @property
     def is_known(self) -> bool:
         """Whether any rate has led to a number."""
         return math.isfinite(self.points[self.best][1].median)
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A best rate that is the lowest or the highest that was tried.
-
-    Attributes:
-        method: whose.
-        sentence: what follows from it.
-    """
-
-    method: str
-    sentence: str
 
 
 def rate_curves(entries: Iterable[Entry]) -> list[RateCurve]:
@@ -68,18 +60,21 @@ def rate_curves(entries: Iterable[Entry]) -> list[RateCurve]:
     ]
 
 
-def edges(curves: Iterable[RateCurve]) -> list[Edge]:
+def on_edge(curves: Iterable[RateCurve]) -> list[RateCurve]:
     """The curves whose best rate is the lowest or the highest that was tried."""
+    return [curve for curve in curves if curve.is_known and curve.best in (0, curve.last)]
+
+
+def edge_sentence(curves: Iterable[RateCurve]) -> str | None:
+    """What follows from best rates on an edge of their grid; None where there is none."""
     found = []
-    for curve in curves:
-        if not curve.is_known or curve.best not in (0, len(curve.points) - 1):
-            continue
+    for curve in on_edge(curves):
         word = "lowest" if curve.best == 0 else "highest"
         rate = shown_number(str(curve.points[curve.best][0]))
-        tried = count(len(curve.points), "rate")
-        sentence = (
-            f"The best rate of `{curve.method}`, {rate}, is the {word} of the {tried} tried: a "
-            "better one may lie beyond."
-        )
-        found.append(Edge(curve.method, sentence))
-    return found
+        found.append(f"`{curve.method}` ({rate}, the {word} of {len(curve.points)})")
+    if not found:
+        return None
+    return (
+        "The best rate lies on the edge of what was tried, and a better one may lie beyond: "
+        f"{listed(found, most=20)}."
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stepsize.results.colours import Look
-from stepsize.results.comparison import Entry, TaskComparison
+from stepsize.results.comparison import TaskComparison
 from stepsize.results.document import Column, Table
+from stepsize.results.entry import Entry
 from stepsize.results.paired import Paired
 from stepsize.results.read import RunRow, Sweep
 from stepsize.results.settings import grid_of

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stepsize.pictures.style import FAINT, GREY, INK
 from stepsize.results.colours import Look
 from stepsize.results.figures.panel import Panel
 from stepsize.results.figures.scales import limits, set_x
 from stepsize.results.paired import Paired
+from stepsize.style import FAINT, GREY, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

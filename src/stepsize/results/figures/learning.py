@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepsize.pictures.style import GREY
 from stepsize.results.colours import Look, ordered_looks
-from stepsize.results.comparison import Entry, TaskComparison
+from stepsize.results.comparison import TaskComparison
 from stepsize.results.curves import CurveReader, median_curve, thinned
+from stepsize.results.entry import Entry
 from stepsize.results.figures.panel import Panel
 from stepsize.results.figures.scales import label_ends, limits, set_steps, set_y, title
 from stepsize.results.read import RunRow
 from stepsize.results.wording import count
+from stepsize.style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepsize.pictures.style import INK, styled
+from stepsize.style import INK, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +103,7 @@ def _inlined(text: str, panel: Panel) -> str:
         r"<svg [^>]*>", f'<svg viewBox="0 0 {panel.width} {panel.height}">', text, count=1
     )
     text = re.sub(r"<!--.*?-->\s*", "", text)
-    text = re.sub(r' id="[A-Za-z]\w*_\d+"', "", text)
+    text = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", text)
     # A tenth of a pixel is not seen, and half of a curve's characters are such digits.
     text = re.sub(
         r' (d|x|y|transform)="[^"]*"',

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stepsize.pictures.style import GREY
 from stepsize.results.colours import Look
 from stepsize.results.figures.panel import Panel
 from stepsize.results.figures.scales import label_ends, set_x, set_y, title
 from stepsize.results.profiles import Profile
+from stepsize.style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

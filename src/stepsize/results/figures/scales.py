@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from stepsize.pictures.style import FAINT, GREY, INK
+from stepsize.style import FAINT, GREY, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

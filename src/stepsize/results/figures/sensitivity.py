@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stepsize.pictures.style import GREY
 from stepsize.results.colours import Look
-from stepsize.results.comparison import Measure
+from stepsize.results.entry import Measure
 from stepsize.results.figures.panel import Panel
 from stepsize.results.figures.scales import label_ends, limits, set_x, set_y, title
-from stepsize.results.rates import RateCurve, edges
+from stepsize.results.rates import RateCurve, on_edge
+from stepsize.style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ class Sensitivity:
         self.curves = curves
         self._measure = measure
         self._looks = looks
-        self._edges = {edge.method for edge in edges(curves)}
+        self._edges = {curve.method for curve in on_edge(curves)}
         entries = [entry for curve in curves for _, entry in curve.points]
         values = [value for entry in entries for value in entry.finals.values()]
         self._low, self._high = limits(map(self._shown, values), measure.log, 0.08)
