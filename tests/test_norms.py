@@ -189,6 +189,27 @@ def test_a_resumed_run_has_the_same_rows(run):
     assert tables[0] == tables[1]
 
 
+def test_a_run_that_was_stopped_within_an_accumulation_has_the_same_rows(run, tmp_path):
+    words = [*MLP, "trainer.accumulate_grad_batches=4", "trainer.max_steps=6"]
+    stop = "+callbacks.stop={_target_: test_resume.StopAtBatch, batch: 14}"
+    with pytest.raises(SystemExit):
+        run(*words, stop, "allow=[test_resume]")
+    left = tmp_path / "run0" / "checkpoints" / "last.ckpt"
+    resumed, whole = run(*words, f"ckpt_path={left}"), run(*words)
+    assert list(whole.curve("update_ratio/default")) == [0, 1, 2, 3, 4, 5]
+    tables = [(done.folder / "metrics.csv").read_text() for done in (resumed, whole)]
+    assert tables[0] == tables[1]
+
+
+def test_without_the_rows_that_they_extend_they_are_refused():
+    trainer = pl.Trainer(
+        accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, callbacks=[Norms()],
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"callbacks.norms: add stepsize.callbacks.Record"):
+        Norms().on_train_start(trainer, pl.LightningModule())
+
+
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
 def test_another_precision_gives_the_same_but_for_rounding(run, precision):
     words = [*LINE, "optimizer=sgd", "optimizer.lr=1e-2", "trainer.max_steps=1"]

@@ -57,7 +57,7 @@ class Vectorized(BasicLauncher):
         ]
         objectives, left = train_jobs(jobs, self.processes or os.cpu_count() or 1)
         tell_left(left)
-        returns = []
+        returns: list[JobReturn] = []
         for index, job in enumerate(jobs):
             if index in left:
                 returns += super().launch([job.words], initial_job_idx + index)

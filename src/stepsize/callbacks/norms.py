@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -11,11 +12,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from stepsize.callbacks.lean import LeanCallback
-from stepsize.callbacks.record import log_beside
+from stepsize.callbacks.record import Record, RowGuest, log_beside
 
 
-class Norms(LeanCallback):
+class Norms(RowGuest):
     """Logs ``grad_norm/<group>`` and ``update_ratio/<group>`` in some of ``Record``'s rows.
 
     ``grad_norm`` in the row of step s is the 2-norm of the group's gradient at w(s), the weights
@@ -30,10 +30,10 @@ class Norms(LeanCallback):
 
     Args:
         every: measures at every so many logged rows; that is ``every * trainer.log_every_n_steps``
-            steps. The steps between cost a comparison each.
+            steps. The steps between cost nothing.
 
     Raises:
-        ValueError: ``every`` is not a whole number from 1 up.
+        ValueError: ``every`` is not a whole number from 1 up, or the trainer has no ``Record``.
     """
 
     def __init__(self, every: int = 10) -> None:
@@ -41,34 +41,38 @@ class Norms(LeanCallback):
             raise ValueError(f"callbacks.norms.every={every}: give a whole number from 1 up")
         self.every = every
         self._period = 1
-        self._step = -1
         self._hook: RemovableHandle | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        if not any(isinstance(callback, Record) for callback in callbacks):
+            raise ValueError(
+                "callbacks.norms: add stepsize.callbacks.Record, whose rows it extends"
+            )
         self._period = self.every * trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self._step = -1
+        # A run that goes on within a step, which accumulates gradients, has begun its row before.
+        self.begin_row(trainer, trainer.global_step)
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
-        step = trainer.global_step
-        if step == self._step:
-            return  # another evaluation within the step that is being measured
-        self._remove_hook()
+    def begin_row(self, trainer: pl.Trainer, step: int) -> None:
         if step % self._period == 0:
-            self._step = step
-            self._measure(trainer, optimizer)
+            # Lightning calls a hook where it is not None, as those of a LeanCallback usually are.
+            vars(self)["on_before_optimizer_step"] = self._begin_update
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._remove_hook()
+        self._stop_measuring()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self._remove_hook()
+        self._stop_measuring()
 
     @torch.no_grad()
-    def _measure(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
+    def _begin_update(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        del vars(self)["on_before_optimizer_step"]  # later evaluations in this step do not count
+        vars(self)["on_train_batch_end"] = self._end_batch
+        step = trainer.global_step
         groups = _groups(optimizer)
         gradients = {
             f"grad_norm/{name}": [_values(w.grad) for w in weights if w.grad is not None]
@@ -81,29 +85,15 @@ class Norms(LeanCallback):
         row = {tag: norms[tag] for tag, tensors in gradients.items() if tensors}
         # Not a hook of Lightning's: by then a schedule-free optimizer may have switched weights.
         self._hook = optimizer.register_step_post_hook(
-            lambda *_: self._after_step(trainer, groups, before, norms, row)
+            lambda *_: log_beside(trainer, {**row, **_ratios(groups, before, norms)}, step)
         )
 
-    @torch.no_grad()
-    def _after_step(
-        self,
-        trainer: pl.Trainer,
-        groups: dict[str, list[Tensor]],
-        before: dict[str, list[Tensor]],
-        norms: dict[str, float],
-        row: dict[str, float],
-    ) -> None:
-        moved = _norms(
-            {
-                tag: torch._foreach_sub(weights, old)
-                for (tag, old), weights in zip(before.items(), groups.values(), strict=True)
-            }
-        )
-        row.update({tag: distance / norms[tag] for tag, distance in moved.items() if norms[tag]})
-        log_beside(trainer, row, self._step)
+    def _end_batch(self, *_: Any) -> None:
+        self._stop_measuring()
 
-    def _remove_hook(self) -> None:
-        # From outside the step: torch goes through the hooks while it calls them.
+    def _stop_measuring(self) -> None:
+        for hook in ("on_before_optimizer_step", "on_train_batch_end"):
+            vars(self).pop(hook, None)
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
@@ -114,6 +104,19 @@ def _groups(optimizer: Optimizer) -> dict[str, list[Tensor]]:
         str(group.get("name", index)): group["params"]
         for index, group in enumerate(optimizer.param_groups)
     }
+
+
+@torch.no_grad()
+def _ratios(
+    groups: Mapping[str, list[Tensor]],
+    before: Mapping[str, list[Tensor]],
+    sizes: Mapping[str, float],
+) -> dict[str, float]:
+    moved = {
+        tag: torch._foreach_sub(weights, old)
+        for (tag, old), weights in zip(before.items(), groups.values(), strict=True)
+    }
+    return {tag: norm / sizes[tag] for tag, norm in _norms(moved).items() if sizes[tag]}
 
 
 def _values(gradient: Tensor) -> Tensor:

@@ -15,6 +15,13 @@ from stepsize.history import History
 from stepsize.modules import Module
 
 
+class RowGuest(LeanCallback):
+    """Adds to the rows of :class:`Record`, which says when one begins; other steps cost nothing."""
+
+    def begin_row(self, trainer: pl.Trainer, step: int) -> None:
+        """The update that follows is that of the row of ``step``; :func:`log_beside` adds to it."""
+
+
 class Record(LeanCallback):
     """Logs every ``trainer.log_every_n_steps`` steps, the first step and the end of the run.
 
@@ -40,8 +47,11 @@ class Record(LeanCallback):
         self._row: dict[str, float] | None = None
         self._step = -1
         self._resumed = False
+        self._guests: list[RowGuest] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        self._guests = [callback for callback in callbacks if isinstance(callback, RowGuest)]
         self.history.drop_end()
         self._repeat(trainer)
 
@@ -73,6 +83,8 @@ class Record(LeanCallback):
             self._row.update(self.gap.row(pl_module))
         if isinstance(pl_module, Module):
             pl_module.measurement.ask()
+        for guest in self._guests:
+            guest.begin_row(trainer, step)
 
     def on_train_batch_end(
         self,
