@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py step       # a training step: by hand, Lightning's barest Trainer, train
 python scripts/benchmark.py startup    # --help, --cfg job, and the first optimizer step
+python scripts/benchmark.py sweep      # 770 runs: by hand, ordinary launcher, vectorized launcher
 """
 
 from __future__ import annotations
@@ -219,10 +220,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["step", "startup"])
+    parser.add_argument("what", choices=["step", "startup", "sweep"])
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    {"step": step, "startup": startup}[arguments.what](arguments.repeats)
+    if arguments.what == "sweep":
+        from sweep_speed import sweep  # type: ignore[import-not-found] # beside this file
+
+        sweep(arguments.repeats)
+    else:
+        {"step": step, "startup": startup}[arguments.what](arguments.repeats)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ def go_on(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, Any]
 
 
 def random_state() -> dict[str, Any]:
+    """Of all generators that a run may draw from, in a form that ``weights_only`` loads."""
     name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state(legacy=True))
     return {
         "torch": torch.get_rng_state(),

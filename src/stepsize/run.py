@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -182,6 +183,7 @@ def settled(
     return config, chosen
 
 
+@functools.cache  # a hundredth of a second, which a sweep of stacked runs would notice
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide a run's numbers."""
     packages = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy")

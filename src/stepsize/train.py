@@ -81,6 +81,8 @@ def train(cfg: DictConfig) -> float:
         callbacks = _callbacks(run)
         needed = needed_callbacks(module.recipe)
         trainer = _trainer(run, record, loggers, [resume, *needed, *callbacks])
+        # Lightning would load a checkpoint's float64 weights into float32 before it converts.
+        trainer.precision_plugin.convert_module(module)
         trainer.fit(module, data, ckpt_path=resume.ckpt_path, weights_only=True)
         _validate_end(trainer, module, data, record)
         end = ended(run.config, record.history, _divergence(callbacks))

@@ -25,6 +25,7 @@ COLOURS = {
 }
 _MOST_SETTINGS = 40
 _MOST_TROUBLES = 12
+_SHOWN_AT_ONCE = 40  # runs; of more, TensorBoard selects none to begin with
 
 
 def print_end(sweep: Sweep, report: Path | None, console: Console | None = None) -> None:
@@ -54,7 +55,9 @@ def print_end(sweep: Sweep, report: Path | None, console: Console | None = None)
     # Printed plainly, so that a narrow terminal does not fold what is to be pasted.
     lines = [f"again   {_again(sweep)}"] if troubles else []
     lines += [f"report  {shown_path(report)}"] if report else []
-    lines += [f"look    {tensorboard_command()} --logdir {shlex.quote(shown_path(sweep.folder))}"]
+    lines += [f"look    {_tensorboard(sweep.folder)}"]
+    if report and len(sweep.runs) > _SHOWN_AT_ONCE:
+        lines += [f"medians {_tensorboard(report.parent)}"]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
@@ -115,6 +118,10 @@ def _values(runs: list[RunRow]) -> list[float]:
         elif run.status == "diverged":
             values.append(float("inf"))
     return values
+
+
+def _tensorboard(folder: Path) -> str:
+    return f"{tensorboard_command()} --logdir {shlex.quote(shown_path(folder))}"
 
 
 def _again(sweep: Sweep) -> str:

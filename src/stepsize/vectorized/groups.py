@@ -1,0 +1,158 @@
+"""Jobs -> groups that can be trained as one program, and what is left for the ordinary way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from stepsize.callbacks import Divergence, Norms
+from stepsize.errors import one_line
+from stepsize.instantiate import allowing, locate
+from stepsize.modules import Module
+from stepsize.settings import check_settings
+from stepsize.tags import check_monitors
+from stepsize.vectorized.building import Builder, Parts, key_of
+from stepsize.vectorized.eligible import reason_against, reason_against_parts
+from stepsize.vectorized.layout import Layout
+from stepsize.vectorized.setting import Length, Setting
+
+log = logging.getLogger(__name__)
+
+# What makes two runs the same setting, and what they may differ in within a group.
+_SETTING = ("optimizer", "param_groups", "scheduler")
+
+
+@dataclass(eq=False)
+class Group:
+    """Runs with one model shape, one data set, one length and one rhythm.
+
+    Attributes:
+        numbers: of its jobs, in the list that was given.
+        configs: of each.
+        parts: of each; runs that start alike have the same.
+        settings: each once.
+        owners: the setting of each run.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    configs: list[Mapping[str, Any]] = field(default_factory=list)
+    parts: list[Parts] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    owners: list[int] = field(default_factory=list)
+
+    @property
+    def layout(self) -> Layout:
+        """Of the parameters."""
+        return Layout.of(self.parts[0].module)
+
+    @property
+    def length(self) -> Length:
+        """Of each run."""
+        return self.settings[0].length
+
+
+def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[int, str]]:
+    """Group the jobs that can be trained together.
+
+    Args:
+        configs: of each job the whole configuration as plain containers, every interpolation
+            resolved, as ``stepsize.run.Run.config`` has it.
+
+    Returns:
+        The groups, and by its number why each other job is to be trained by itself. A mistake in a
+        configuration is such a reason: trained by itself, the run fails with it in its own folder.
+    """
+    builder = Builder()
+    groups: dict[str, Group] = {}
+    settings: dict[str, tuple[Setting, int]] = {}
+    left: dict[int, str] = {}
+    for number, config in enumerate(configs):
+        try:
+            with allowing(config["allow"]):
+                check_settings(config)
+                reason = reason_against(config)
+                if reason is None:
+                    parts = builder.build(config)
+                    reason = reason_against_parts(parts.module, parts.data)
+                    _check_monitors(config, parts)
+            if reason is not None:
+                left[number] = reason
+                continue
+            key = _group_key(config, parts)
+            group = groups.setdefault(key, Group())
+            setting_key = key_of(key, *(config[part] for part in _SETTING))
+            if setting_key not in settings:
+                length = Length.of(config["trainer"], parts.data)
+                made = Setting(config, parts.module, length)
+                settings[setting_key] = (made, len(group.settings))
+                group.settings.append(made)
+        except Exception as error:
+            log.debug("job %d ended with this error", number, exc_info=True)
+            left[number] = one_line(error)
+            continue
+        group.numbers.append(number)
+        group.configs.append(config)
+        group.parts.append(parts)
+        group.owners.append(settings[setting_key][1])
+    return [group for group in groups.values() if group.numbers], left
+
+
+def _check_monitors(config: Mapping[str, Any], parts: Parts) -> None:
+    tags = parts.tags
+    target = (config["target"] or {}).get("metric")
+    monitors = {
+        "monitor": config["monitor"],
+        "target.metric": None if target == "train/gap" else target,
+        "scheduler.monitor": (config["scheduler"] or {}).get("monitor"),
+    }
+    check_monitors(monitors, tags)
+
+
+def watching(config: Mapping[str, Any], kind: type) -> list[dict[str, Any]]:
+    """The arguments of the callbacks of a kind."""
+    callbacks = [entry for entry in (config["callbacks"] or {}).values() if entry]
+    return [
+        {key: value for key, value in entry.items() if key != "_target_"}
+        for entry in callbacks
+        if locate(entry["_target_"]) is kind
+    ]
+
+
+def _group_key(config: Mapping[str, Any], parts: Parts) -> str:
+    layout = Layout.of(parts.module)
+    return key_of(
+        parts.data_key,
+        config["model"],
+        config["trainer"],
+        config["allow"],
+        config["monitor"],  # of a schedule's entry
+        [watching(config, kind) for kind in (Divergence, Norms)],
+        layout.names,
+        layout.shapes,
+        _constants(parts.module),
+    )
+
+
+def _constants(module: Module) -> list[Any]:
+    """What the computation depends on beside the configuration and the weights that are trained."""
+    frozen = [(n, p) for n, p in module.named_parameters() if not p.requires_grad]
+    if any(tensor.is_sparse for _, tensor in frozen):
+        raise ValueError("a frozen parameter is sparse")
+    return [(n, tensor.tolist()) for n, tensor in module.named_buffers()] + [n for n, _ in frozen]
+
+
+def pick_device(accelerator: str) -> torch.device:
+    """Where Lightning would train.
+
+    Raises:
+        ValueError: there is no such accelerator here.
+    """
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if accelerator in ("gpu", "cuda"):
+        raise ValueError(f"trainer.accelerator={accelerator}: there is none on this machine")
+    return torch.device("cpu")

@@ -1,0 +1,109 @@
+"""The jobs of a sweep: what can be is trained together, in several processes; the rest is left."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+
+import torch
+
+from stepsize.earlier import Earlier
+from stepsize.errors import one_line
+from stepsize.outcome import told
+from stepsize.vectorized.folders import write_folders
+from stepsize.vectorized.groups import pick_device, sort_out
+from stepsize.vectorized.templates import Composed
+from stepsize.vectorized.training import CannotStackError, Training
+
+log = logging.getLogger(__name__)
+
+_FEW = 4  # runs for which a second process is not worth its start
+
+
+def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, float], dict[int, str]]:
+    """Train what can be trained together, and leave its folders.
+
+    Args:
+        jobs: of a sweep.
+        processes: how many to use; on a GPU it is one.
+
+    Returns:
+        By the job's position: what a sweeper is told; and why the others must be run by themselves.
+    """
+    objectives: dict[int, float] = {}
+    left: dict[int, str] = {}
+    fresh = []
+    for position, job in enumerate(jobs):
+        earlier = Earlier.look(job.folder)
+        if not earlier.begun:
+            fresh.append(position)
+        elif not earlier.differences(job.unresolved) and earlier.is_done:
+            objectives[position] = told(earlier.result)
+        else:
+            left[position] = "an earlier attempt has left something in its folder"
+    shares = _shares(jobs, fresh, processes)
+    if len(shares) > 1:
+        with ProcessPoolExecutor(
+            len(shares), mp_context=_context(), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            parts = list(pool.map(_train_share, [[jobs[p] for p in share] for share in shares]))
+    else:
+        parts = [_train_share([jobs[p] for p in share]) for share in shares]
+    for share, (told_of, why) in zip(shares, parts, strict=True):
+        objectives.update({share[index]: value for index, value in told_of.items()})
+        left.update({share[index]: reason for index, reason in why.items()})
+    return objectives, left
+
+
+def tell_left(left: dict[int, str]) -> None:
+    """Say once for each reason how many runs are trained one by one."""
+    for reason, times in Counter(left.values()).items():
+        log.info("%d run%s one by one: %s", times, "" if times == 1 else "s", reason)
+
+
+def _train_share(jobs: Sequence[Composed]) -> tuple[dict[int, float], dict[int, str]]:
+    groups, left = sort_out([job.config for job in jobs])
+    objectives: dict[int, float] = {}
+    for group in groups:
+        try:
+            training = Training(group)
+            log.info("%d runs together: %s", len(group.numbers), training.how)
+            outcomes = training.run()
+        except CannotStackError as error:
+            left.update(dict.fromkeys(group.numbers, one_line(error)))
+            continue
+        except Exception as error:  # by themselves, these runs show whose mistake it is
+            log.debug("training together ended with this error", exc_info=True)
+            left.update(dict.fromkeys(group.numbers, f"together they failed: {one_line(error)}"))
+            continue
+        values = write_folders([jobs[n] for n in group.numbers], outcomes, training.how)
+        objectives.update(zip(group.numbers, values, strict=True))
+    return objectives, left
+
+
+def _shares(jobs: Sequence[Composed], fresh: Sequence[int], processes: int) -> list[list[int]]:
+    """One share of the jobs for each process; runs of one optimizer stay together."""
+    cpu = all(_on_cpu(jobs[position]) for position in fresh)
+    number = min(processes, len(fresh) // _FEW) if cpu else 1
+    if number <= 1:
+        return [list(fresh)] if fresh else []
+    ordered = sorted(fresh, key=lambda p: (jobs[p].choices["task"], jobs[p].choices["optimizer"]))
+    bounds = [len(ordered) * index // number for index in range(number + 1)]
+    return [ordered[a:b] for a, b in pairwise(bounds)]
+
+
+def _on_cpu(job: Composed) -> bool:
+    try:
+        return pick_device(job.config["trainer"].get("accelerator", "auto")).type == "cpu"
+    except ValueError:
+        return True  # it will fail by itself
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    # A fork has everything imported; threads that it would lack have not begun before training.
+    return multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")

@@ -1,0 +1,149 @@
+"""The rows of many runs: what Record, Norms and Divergence do for one, at the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stepsize.callbacks import Divergence
+from stepsize.vectorized.curves import Curves
+from stepsize.vectorized.gaps import StackedGap
+from stepsize.vectorized.norms import group_norms
+from stepsize.vectorized.objective import Values
+from stepsize.vectorized.updates import Update
+
+
+class Recorder:
+    """Logs rows, and tells which runs have diverged.
+
+    Rows of the table (a run's step) and rows of the stack (a run's place in it) are two things:
+    ``place`` says which run each row of the stack has, and which of these still count.
+
+    Args:
+        runs: how many there are.
+        gap: where the optimum is known.
+        divergence: the arguments of each :class:`~stepsize.callbacks.Divergence` of a run.
+    """
+
+    def __init__(
+        self, runs: int, gap: StackedGap | None, divergence: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.curves = Curves(runs)
+        self.gap = gap
+        self.watches = [[Divergence(**arguments) for arguments in divergence] for _ in range(runs)]
+        self._latest: dict[str, np.ndarray] = {}  # by tag: the last value of each run
+        self._given: dict[str, np.ndarray] = {}  # by tag: which runs have a value
+        self._validated: dict[int, int] = {}  # by run: when
+        self._runs = np.arange(0)
+        self._alive = np.zeros(0, dtype=bool)
+
+    def place(self, runs: np.ndarray, alive: np.ndarray) -> None:
+        """Say which run each row of the stack has, [rows], and which have not ended, [rows]."""
+        self._runs, self._alive = runs, alive
+
+    def log(self, step: int, tag: str, values: np.ndarray, rows: np.ndarray | None = None) -> None:
+        """Log the values of some rows of the stack; without ``rows`` of all, the ended left out."""
+        if rows is None:
+            rows = np.flatnonzero(self._alive)
+            values = values[rows]
+        runs = self._runs[rows]
+        self.curves.add(step, tag, runs, values)
+        seen = self._latest.setdefault(tag, np.full(self.curves.runs, np.nan))
+        # Callbacks look at what Record and Norms log as tensors of float32.
+        with np.errstate(over="ignore"):
+            seen[runs] = values if tag.startswith("val/") else np.asarray(values, np.float32)
+        self._given.setdefault(tag, np.zeros(self.curves.runs, dtype=bool))[runs] = True
+        if tag == "val/loss":
+            self._validated.update(dict.fromkeys(runs.tolist(), step))
+
+    def last(self, run: int, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The last value of each tag, as Lightning keeps it for callbacks.
+
+        Args:
+            run: its number.
+            dtype: of validations; all else is float32.
+        """
+        found: dict[str, Tensor] = {}
+        for tag, seen in self._latest.items():
+            if self._given[tag][run]:
+                own = dtype if tag.startswith("val/") else torch.float32
+                found[tag] = torch.tensor(seen[run], dtype=own)
+        if run in self._validated:
+            found["step"] = torch.tensor(float(self._validated[run]))
+        return found
+
+    def values(self, step: int, phase: str, values: Values, rows: np.ndarray | None = None) -> None:
+        """Log a loss and its metrics."""
+        self.log(step, f"{phase}/loss", numbers(values.loss), rows)
+        for name, metric in values.metrics.items():
+            self.log(step, f"{phase}/{name}", numbers(metric), rows)
+
+    def rates(self, step: int, updates: Sequence[Update], tables: Sequence[np.ndarray]) -> None:
+        """Log the rates [runs, groups] of each update."""
+        for update, table in zip(updates, tables, strict=True):
+            rows, alive = self._rows_of(update)
+            for name, column in zip(update.names, table.T, strict=True):
+                if not np.isnan(column).all():  # else an optimizer without lr
+                    self.log(step, f"lr/{name}", column[alive], rows[alive])
+
+    def gaps(self, step: int, gaps: np.ndarray | None, rows: np.ndarray | None = None) -> None:
+        """Log the gap and its logarithm, where there is one."""
+        if gaps is not None and self.gap is not None:
+            self.log(step, "train/gap", gaps, rows)
+            self.log(step, "train/log10_gap", self.gap.log10(gaps), rows)
+
+    def norms(
+        self,
+        step: int,
+        updates: Sequence[Update],
+        gradients: Sequence[Sequence[Tensor]],
+        before: Tensor,
+        after: Tensor,
+    ) -> None:
+        """Log the norms of the gradients, and of the updates relative to the weights.
+
+        Args:
+            step: that of the update.
+            updates: say which rows and columns are what.
+            gradients: of each update the norms of its groups, [runs] each.
+            before: the weights, [rows, columns].
+            after: the weights after the update.
+        """
+        for update, own in zip(updates, gradients, strict=True):
+            rows, alive = self._rows_of(update)
+            old = before[update.rows]
+            changes = group_norms(update, after[update.rows] - old)
+            sizes = group_norms(update, old)
+            for name, norm in zip(update.names, own, strict=True):
+                self.log(step, f"grad_norm/{name}", numbers(norm)[alive], rows[alive])
+            for name, change, size in zip(update.names, changes, sizes, strict=True):
+                there = alive & (numbers(size) != 0)
+                with np.errstate(all="ignore"):
+                    ratio = numbers(change) / numbers(size)
+                self.log(step, f"update_ratio/{name}", ratio[there], rows[there])
+
+    def diverged(self, step: int) -> dict[int, str]:
+        """The rows of the stack whose runs end here, and why."""
+        ending: dict[int, str] = {}
+        for row in np.flatnonzero(self._alive).tolist():
+            run = self._runs[row]
+            for watch in self.watches[run]:
+                seen = self._latest.get(watch.monitor)
+                if seen is not None:
+                    watch.reason = watch.judge(float(seen[run]), step)
+                    if watch.reason:
+                        ending.setdefault(row, watch.reason)
+        return ending
+
+    def _rows_of(self, update: Update) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.arange(update.rows.start, update.rows.stop)
+        return rows, self._alive[rows]
+
+
+def numbers(values: Tensor) -> np.ndarray:
+    """As float64, on the CPU."""
+    return values.detach().to("cpu", torch.float64).numpy()
