@@ -19,8 +19,9 @@ COMMANDS = [
 ]
 # Elsewhere, or too long for the suite.
 NOT_HERE = {
-    "python scripts/benchmark.py step": "two minutes; scripts/benchmark.py is linted and typed",
-    "python scripts/benchmark.py startup": "a minute; likewise",
+    "python scripts/compare.py outputs/sweeps/mine outputs/sweeps/rates": (
+        "tests/results/test_compare_script.py: it needs the sweeps of the commands above it"
+    ),
     "python train.py optimizer._target_=my_package.MyOptimizer allow=[my_package]": (
         "tests/test_command.py: a class of another package needs no file"
     ),

@@ -43,7 +43,9 @@ class Vectorized(BasicLauncher):
         """Leave for every job what the basic launcher would leave."""
         from hydra.core.utils import configure_log, setup_globals
 
-        from stepsize.vectorized.launching import tell_left, train_jobs
+        from stepsize.earlier import Earlier
+        from stepsize.outcome import told, worst
+        from stepsize.vectorized.launching import run_apart, tell_left, train_jobs
         from stepsize.vectorized.templates import Templates
 
         assert self.config is not None
@@ -55,14 +57,20 @@ class Vectorized(BasicLauncher):
             templates.complete(words, initial_job_idx + index)
             for index, words in enumerate(job_overrides)
         ]
-        objectives, left = train_jobs(jobs, self.processes or os.cpu_count() or 1)
+        processes = self.processes or os.cpu_count() or 1
+        objectives, left, untouched = train_jobs(jobs, processes)
         tell_left(left)
-        returns: list[JobReturn] = []
+        ordinary = super().launch
+        run_apart(
+            lambda index: ordinary([jobs[index].words], initial_job_idx + index),
+            sorted(left),
+            processes if untouched else 1,
+        )
+        returns = []
         for index, job in enumerate(jobs):
-            if index in left:
-                returns += super().launch([job.words], initial_job_idx + index)
-                continue
             done = JobReturn(overrides=list(job.words), cfg=None, status=JobStatus.COMPLETED)
-            done.return_value = objectives[index]
+            result = Earlier.look(job.folder).result
+            found = told(result) if result else worst(job.config["mode"])
+            done.return_value = objectives.get(index, found)
             returns.append(done)
         return returns

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,54 @@ def test_help_does_not_import_torch(command: Callable[..., Any]) -> None:
     assert not any(
         line.endswith((" torch", " stepsize.vectorized")) for line in ended.stderr.splitlines()
     )
+
+
+def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path) -> None:
+    words = ("task=line,curve", "optimizer=sgd,adam", "seed=0,1", "trainer.max_steps=1500",
+             "trainer.accelerator=cpu", "pictures=false", "hydra/launcher=vectorized",
+             "hydra.launcher.processes=1", "name=killed")  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "-m", *words],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    folder = tmp_path / "outputs" / "sweeps" / "killed"
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("task=line*/result.json"))) < 4:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait(60)
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
+    assert len(finished) == 4
+    ended = sweep(tmp_path, *words)
+    assert ended.returncode == 0, ended.stderr
+    assert "8 runs: 8 completed" in ended.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_every_optimizer_is_compared_alike_whoever_trains_its_runs(tmp_path: Path) -> None:
+    reports = []
+    for launcher in ("vectorized", "basic"):
+        words = ("sweep=optimizers", "task=quadratic", "optimizer=sgd,adam,rprop,adafactor,lbfgs",
+                 "seed=range(3)", "trainer.max_steps=40", "trainer.precision=64-true",
+                 f"hydra/launcher={launcher}", f"name={launcher}")  # fmt: skip
+        ended = sweep(tmp_path, *words)
+        assert ended.returncode == 0, ended.stderr
+        report = tmp_path / "outputs" / "sweeps" / launcher / "report"
+        with (report / "results.csv").open(newline="", encoding="utf-8") as stream:
+            reports.append({row["run"]: row for row in csv.DictReader(stream)})
+    ours, theirs = reports
+    assert len(theirs) == 15
+    assert ours.keys() == theirs.keys()
+    for run, row in theirs.items():
+        for key, value in row.items():
+            if key in ("sweep", "seconds", "folder"):
+                continue
+            try:
+                assert float(ours[run][key]) == pytest.approx(float(value), rel=1e-9, abs=1e-15)
+            except ValueError:
+                assert ours[run][key] == value, key

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 
@@ -25,7 +26,9 @@ log = logging.getLogger(__name__)
 _FEW = 4  # runs for which a second process is not worth its start
 
 
-def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, float], dict[int, str]]:
+def train_jobs(
+    jobs: Sequence[Composed], processes: int
+) -> tuple[dict[int, float], dict[int, str], bool]:
     """Train what can be trained together, and leave its folders.
 
     Args:
@@ -34,6 +37,8 @@ def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, floa
 
     Returns:
         By the job's position: what a sweeper is told; and why the others must be run by themselves.
+        Then whether this process has computed nothing, so that it can still be forked: a fork has
+        the memory of OpenMP's threads and not the threads.
     """
     objectives: dict[int, float] = {}
     left: dict[int, str] = {}
@@ -57,7 +62,40 @@ def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, floa
     for share, (told_of, why) in zip(shares, parts, strict=True):
         objectives.update({share[index]: value for index, value in told_of.items()})
         left.update({share[index]: reason for index, reason in why.items()})
-    return objectives, left
+    return objectives, left, len(shares) != 1
+
+
+def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: int) -> None:
+    """Call ``run`` for each number, shared out among forks of this process where that is safe.
+
+    Args:
+        run: trains one run, whose folder says what came of it.
+        numbers: of the runs.
+        processes: how many; with one, or where a fork is not safe, it is this process itself.
+    """
+    count = min(processes, len(numbers)) if sys.platform == "linux" else 1
+    if count <= 1:
+        for number in numbers:
+            run(number)
+        return
+
+    def work(share: Sequence[int]) -> None:
+        torch.set_num_threads(1)
+        for number in share:
+            run(number)
+
+    context = multiprocessing.get_context("fork")
+    shares = [numbers[index::count] for index in range(count)]
+    workers = [context.Process(target=work, args=(share,)) for share in shares]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            worker.terminate()  # a run that is cut off saves, and says so
+            worker.join()
 
 
 def tell_left(left: dict[int, str]) -> None:
