@@ -249,6 +249,13 @@ def test_random_numbers_of_the_model_go_on_exactly(check_exact):
     check_exact(["task=diabetes", "model._target_=test_resume.Jittery", *TASK[2:]], MIDDLE)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "rprop"])
+def test_a_run_in_float64_goes_on_exactly(check_exact, optimizer):
+    check_exact(
+        ["task=line", f"optimizer={optimizer}", "trainer.precision=64-true", *TASK[2:]], MIDDLE
+    )
+
+
 @pytest.mark.parametrize("stop", [MIDDLE, VALIDATION, EPOCH])
 def test_a_finished_run_can_be_extended(run, stop):
     words = [*TASK, "optimizer=adam", *DIARY]

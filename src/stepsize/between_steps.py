@@ -94,11 +94,13 @@ def go_on(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, Any]
 def random_state() -> dict[str, Any]:
     """Of all generators that a run may draw from, in a form that ``weights_only`` loads."""
     name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state(legacy=True))
+    version, words, following = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), *rest],
-        "python": random.getstate(),
+        # 625 numbers: one by one they would be a good part of what a small checkpoint takes.
+        "python": [version, torch.tensor(words), following],
     }
 
 
@@ -108,4 +110,5 @@ def _set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    random.setstate(state["python"])
+    version, words, following = state["python"]
+    random.setstate((version, tuple(words.tolist()), following))

@@ -62,6 +62,7 @@ class Resume(LeanCallback):
         self._checkpoint = {} if self.path is None else _read(self.path)
         self._theirs: dict[str, Any] = {}
         self._between_steps: dict[str, Any] | None = None
+        self._states: list[dict[str, Any]] = []
         if self.ckpt_path is not None:
             self._check_resumable(config["trainer"].get("max_steps", -1))
 
@@ -95,6 +96,7 @@ class Resume(LeanCallback):
     ) -> None:
         self._checkpoint = checkpoint  # the one from which Lightning restores what is left
         self._between_steps = checkpoint.get(between_steps.KEY)
+        self._states = checkpoint["optimizer_states"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare the new optimizer with the old one, before Lightning loads the old one's state.
@@ -120,6 +122,9 @@ class Resume(LeanCallback):
         self._checkpoint = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for optimizer, saved in zip(trainer.optimizers, self._states, strict=False):
+            _keep_precision(optimizer.state_dict()["state"], saved["state"])
+        self._states = []
         if self._between_steps is not None:
             between_steps.go_on(trainer, pl_module, self._between_steps)
             self._between_steps = None
@@ -167,6 +172,18 @@ class Resume(LeanCallback):
                     group.pop(key, None)
                     if key in fresh:
                         group[key] = fresh[key]
+
+
+def _keep_precision(state: Mapping[Any, Any], saved: Mapping[Any, Any]) -> None:
+    """Undo that torch loads all of a parameter's state but its step in the parameter's precision.
+
+    NAdam's product of momenta is float32, whatever the weights are.
+    """
+    for key, values in state.items():
+        for name, value in values.items():
+            old = saved[key].get(name)
+            if isinstance(old, torch.Tensor) and old.dtype != value.dtype:
+                values[name] = value.to(old.dtype)
 
 
 def _read(path: str) -> dict[str, Any]:
