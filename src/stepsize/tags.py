@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -34,6 +35,22 @@ def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[
     phases = ["train", *(["val"] if data.val is not None else [])]
     gap = {"train/gap", "train/log10_gap"} if module.optimum(data) is not None else set()
     return {f"{phase}/{name}" for phase in phases for name in names} | gap
+
+
+def monitors_of(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """The tags that a configuration watches, by the key that names each.
+
+    A target for the gap is not among them: where the optimum is not known, it is dropped.
+
+    Args:
+        config: the whole configuration as plain containers.
+    """
+    target = (config["target"] or {}).get("metric")
+    return {
+        "monitor": config["monitor"],
+        "target.metric": None if target == "train/gap" else target,
+        "scheduler.monitor": (config["scheduler"] or {}).get("monitor"),
+    }
 
 
 def check_monitors(monitors: Mapping[str, str | None], tags: set[str] | None) -> None:

@@ -25,7 +25,7 @@ from stepsize.resume import Resume
 from stepsize.run import Run, in_sweep
 from stepsize.settings import check_settings
 from stepsize.summary import print_summary
-from stepsize.tags import check_monitors, known_tags
+from stepsize.tags import check_monitors, known_tags, monitors_of
 from stepsize.tensorboard import RowLogger
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def train(cfg: DictConfig) -> float:
         record.gap = Gap.where_known(module, data)
         if record.gap is None and (run.config["target"] or {}).get("metric") == "train/gap":
             run.config["target"] = None  # the task's, for the model that it usually has
-        check_monitors(_monitors(run), known_tags(module, data))
+        check_monitors(monitors_of(run.config), known_tags(module, data))
         callbacks = _callbacks(run)
         needed = needed_callbacks(module.recipe)
         trainer = _trainer(run, record, loggers, [resume, *needed, *callbacks])
@@ -132,14 +132,6 @@ def _interruption(error: BaseException) -> str:
         return "Ctrl-C"
     asked = isinstance(error, SIGTERMException) or getattr(error, "code", None) == _TERMINATED
     return "SIGTERM" if asked else type(error).__name__
-
-
-def _monitors(run: Run) -> dict[str, str | None]:
-    return {
-        "monitor": run.config["monitor"],
-        "target.metric": (run.config["target"] or {}).get("metric"),
-        "scheduler.monitor": (run.config["scheduler"] or {}).get("monitor"),
-    }
 
 
 def _loggers(run: Run) -> list[Any]:

@@ -14,7 +14,7 @@ from stepsize.errors import one_line
 from stepsize.instantiate import allowing, locate
 from stepsize.modules import Module
 from stepsize.settings import check_settings
-from stepsize.tags import check_monitors
+from stepsize.tags import check_monitors, monitors_of
 from stepsize.vectorized.building import Builder, Parts, key_of
 from stepsize.vectorized.eligible import reason_against, reason_against_parts
 from stepsize.vectorized.layout import Layout
@@ -78,7 +78,7 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
                 if reason is None:
                     parts = builder.build(config)
                     reason = reason_against_parts(parts.module, parts.data)
-                    _check_monitors(config, parts)
+                    check_monitors(monitors_of(config), parts.tags)
             if reason is not None:
                 left[number] = reason
                 continue
@@ -99,17 +99,6 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
         group.parts.append(parts)
         group.owners.append(settings[setting_key][1])
     return [group for group in groups.values() if group.numbers], left
-
-
-def _check_monitors(config: Mapping[str, Any], parts: Parts) -> None:
-    tags = parts.tags
-    target = (config["target"] or {}).get("metric")
-    monitors = {
-        "monitor": config["monitor"],
-        "target.metric": None if target == "train/gap" else target,
-        "scheduler.monitor": (config["scheduler"] or {}).get("monitor"),
-    }
-    check_monitors(monitors, tags)
 
 
 def watching(config: Mapping[str, Any], kind: type) -> list[dict[str, Any]]:
