@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,35 @@ from torch import Tensor
 
 from stepsize.data import InMemoryData
 from stepsize.data.batches import BatchStream
-from stepsize.vectorized.objective import Batch
+
+
+class Batch:
+    """What the runs see in one step.
+
+    Args:
+        tensors: of each stream of batches.
+        stream: which of them each run sees, [runs]; not looked at where there is only one.
+    """
+
+    def __init__(self, tensors: list[tuple[Tensor, ...]], stream: Tensor) -> None:
+        self.single = len(tensors) == 1
+        self.tensors = (
+            tensors[0] if self.single else tuple(map(torch.stack, zip(*tensors, strict=True)))
+        )
+        self.stream = stream
+
+    def of(self, rows: slice) -> tuple[tuple[Tensor, ...], int | None]:
+        """The tensors of some runs, and the axis of the runs; None where all share them."""
+        if self.single:
+            return self.tensors, None
+        chosen = self.stream[rows]
+        return tuple(tensor.index_select(0, chosen) for tensor in self.tensors), 0
+
+    def first(self, count: int) -> Batch:
+        """That of the first runs alone."""
+        part = copy.copy(self)
+        part.stream = self.stream[:count]
+        return part
 
 
 class Streams:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from stepsize.gap import Gap
 from stepsize.modules import Module
-from stepsize.vectorized.batches import placed
+from stepsize.vectorized.batches import Batch, placed
 from stepsize.vectorized.layout import Layout
-from stepsize.vectorized.objective import Batch, StackedObjective
+from stepsize.vectorized.objective import StackedObjective
 
 
 class StackedGap:

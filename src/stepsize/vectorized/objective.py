@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,17 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from stepsize.errors import one_line
 from stepsize.modules import Module
+from stepsize.vectorized.batches import Batch
 from stepsize.vectorized.layout import Layout
+from stepsize.vectorized.programs import Program, Stacked
 
-log = logging.getLogger(__name__)
-
-# Runs per piece that are tried, and of which the fastest is taken.
-_PIECES = (24, 64, 160, 512, 2048)
-# Compiling takes 4 to 12 seconds; it must save more than that.
-_SECONDS_WORTH_COMPILING = 15.0
-_COMPILED_PIECE = 64
+# Tracing a program takes as long as some twenty calls without it.
+_CALLS_BEFORE_TRACING = 4
+_PIECE_OF_EVALUATIONS = 256
+_SMALLEST = 8  # runs in a piece that others are filled up to
 
 
 class Values(NamedTuple):
@@ -61,6 +57,10 @@ class StackedObjective:
         layout: of its parameters.
         dtype: of weights and data.
         device: where they are.
+
+    Attributes:
+        piece: how many runs :meth:`gradients` evaluates at once; None for each by itself, as a
+            plain loop does: for one or a few runs that is the fastest.
     """
 
     def __init__(
@@ -68,13 +68,15 @@ class StackedObjective:
     ) -> None:
         self.layout = layout
         self.dtype = dtype
+        self.device = device
+        self.piece: int | None = None
         self._module = copy.deepcopy(module).to(device, dtype)
         self._train = _Objective(self._module)
         self._evaluate = _Objective(copy.deepcopy(self._module).eval())
-        self._piece: int | None = None  # None: each run by itself
         self._bound = (0, 0)  # which row is the module's own at the moment
-        self._compiled: dict[Any, Callable[..., Any]] = {}
-        self.seconds_compiling = 0.0
+        self._programs: dict[Any, Program] = {}
+        self._compiled: dict[Any, Program] = {}
+        self._calls: Counter[Any] = Counter()
 
     def gradients(
         self, weights: Tensor, batch: Batch, out: Tensor, *, with_metrics: bool = True
@@ -89,34 +91,21 @@ class StackedObjective:
                 a logistic regression's step.
         """
         with _default_dtype(self.dtype):
-            if self._piece is None:
+            if self.piece is None:
                 return self._one_by_one(weights, batch, out, with_metrics)
-            return self._in_pieces(weights, batch, out, self._piece, with_metrics)
-
-    def gradients_in_pieces(self, weights: Tensor, batch: Batch, out: Tensor, piece: int) -> Values:
-        """The same by :func:`torch.vmap`, with a given number of runs in each piece."""
-        with _default_dtype(self.dtype):
-            return self._in_pieces(weights, batch, out, piece, True)
+            return self._in_pieces(weights, batch, self.piece, with_metrics, out)
 
     @torch.no_grad()
-    def evaluate(self, weights: Tensor, batch: Batch, piece: int = 256) -> Values:
+    def evaluate(self, weights: Tensor, batch: Batch) -> Values:
         """The objective in evaluation mode."""
-
-        def one(row: Tensor, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-            return self._call(self._evaluate, row, batch, True)
-
-        pieces = []
         with _default_dtype(self.dtype):
-            if len(weights) == 1:  # vmap alone would take several times as long
-                tensors, axis = batch.of(slice(0, 1))
-                single = tensors if axis is None else tuple(tensor[0] for tensor in tensors)
-                loss, metrics = one(weights[0], single)
-                return Values(loss[None], {name: value[None] for name, value in metrics.items()})
-            for start in range(0, len(weights), piece):
-                rows = slice(start, start + piece)
-                tensors, axis = batch.of(rows)
-                pieces.append(vmap(one, in_dims=(0, axis))(weights[rows], tensors))
-        return _joined(pieces)
+            if len(weights) > 1:
+                return self._in_pieces(weights, batch, _PIECE_OF_EVALUATIONS, True)
+            # vmap alone would take several times as long.
+            tensors, axis = batch.of(slice(0, 1))
+            single = tensors if axis is None else tuple(tensor[0] for tensor in tensors)
+            loss, metrics = self._call(self._evaluate, weights[0], single, True)
+            return Values(loss[None], {name: value[None] for name, value in metrics.items()})
 
     def validate(self, weights: Tensor, batch: Batch) -> Values:
         """The same as Lightning logs it in a validation: a mean over batches, here of one."""
@@ -128,161 +117,114 @@ class StackedObjective:
 
         return Values(mean(loss), {name: mean(value) for name, value in metrics.items()})
 
-    def choose(self, weights: Tensor, batch: Batch, steps: int, compile: bool | None) -> str:
-        """Measure how many runs to evaluate in one piece, and whether to compile.
+    def trace(self, weights: Tensor, batch: Batch, piece: int | None) -> None:
+        """Evaluate in pieces of this size from now on, and trace the program for it."""
+        self.piece = piece
+        self._compiled.clear()
+        if piece is not None:
+            rows = slice(0, min(piece, len(weights)))
+            with _default_dtype(self.dtype):
+                self._program(weights[rows], *batch.of(rows), False, True, at_once=True)
 
-        Args:
-            weights: of all runs, [runs, columns].
-            batch: a batch of these.
-            steps: how many evaluations are to come.
-            compile: whether to; None where it is worth its time.
+    def compile(self, weights: Tensor, batch: Batch, piece: int) -> None:
+        """Evaluate in compiled pieces of this size from now on.
 
-        Returns:
-            What was chosen, in words.
+        Raises:
+            Exception: whatever Inductor and the compiler raise; all is then as before.
         """
-        runs = len(weights)
-        scratch = torch.empty_like(weights)
-        pieces = [None, *(p for p in _PIECES if p < runs), runs]
-        per_run: dict[int | None, float] = {}
+        rows = slice(0, piece)
+        tensors, axis = batch.of(rows)
         with _default_dtype(self.dtype):
-            for piece in pieces:
-                few = slice(0, min(runs, piece or 1))
-                part = batch.first(few.stop)
+            # With metrics also where they are not looked at: compiling twice would take longer.
+            program = Program(self._stacked(axis, True, True), weights[rows], tensors).compiled()
+        for with_metrics in (False, True):
+            self._compiled[_key(piece, tensors, axis, with_metrics, True)] = program
+        self.piece = piece
 
-                def evaluate(
-                    piece: int | None = piece, few: slice = few, part: Batch = part
-                ) -> Any:
-                    if piece is None:
-                        return self._one_by_one(weights[few], part, scratch, False)
-                    return self._in_pieces(weights[few], part, scratch, piece, False)
+    def _in_pieces(
+        self,
+        weights: Tensor,
+        batch: Batch,
+        piece: int,
+        with_metrics: bool,
+        gradients: Tensor | None = None,
+    ) -> Values:
+        """Evaluate some runs after the others, with gradients if there is a place for them."""
+        losses, metrics = [], []
+        for start in range(0, len(weights), piece):
+            rows = slice(start, min(start + piece, len(weights)))
+            count = rows.stop - rows.start
+            tensors, axis = batch.of(rows)
+            part = weights[rows]
+            missing = self._filled_up(count, piece, gradients is not None) - count
+            if missing:
+                part = _repeat_last(part, missing)
+                if axis is not None:
+                    tensors = tuple(_repeat_last(tensor, missing) for tensor in tensors)
+            function = self._program(part, tensors, axis, with_metrics, gradients is not None)
+            (loss, *gradient), named = function(part, tensors)
+            if gradients is not None:
+                gradients[rows].copy_(gradient[0][:count])
+            losses.append(loss[:count])
+            metrics.append({name: value[:count] for name, value in named.items()})
+        return _joined(losses, metrics)
 
-                evaluate()
-                per_run[piece] = (
-                    min(_seconds(evaluate, weights.device) for _ in range(3)) / few.stop
-                )
-        # A piece that is not filled costs as much Python as a full one.
-        cost = {
-            piece: per_run[piece] * (runs if piece is None else -(-runs // piece) * piece)
-            for piece in pieces
-        }
-        self._piece = min(pieces, key=lambda piece: cost[piece])
-        seconds = cost[self._piece] * steps
-        if compile is None:
-            compile = seconds > _SECONDS_WORTH_COMPILING
-        if compile and runs > 1:
-            return self._compile(weights, batch, scratch, eager=per_run[self._piece])
-        if self._piece is None:
-            return f"{runs} one by one, {per_run[None] * 1e6:.0f} us per run and step"
-        return f"in pieces of {self._piece}, {per_run[self._piece] * 1e6:.1f} us per run and step"
+    def _filled_up(self, count: int, piece: int, with_gradients: bool) -> int:
+        """The size of the piece for so many runs: a few sizes, so that few programs are traced."""
+        size = piece
+        if self._compiled and with_gradients:
+            return size
+        while size // 2 >= max(count, _SMALLEST):
+            size //= 2
+        return size
 
-    def _compile(self, weights: Tensor, batch: Batch, scratch: Tensor, eager: float) -> str:
-        if weights.device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
-            log.info("no C++ compiler was found: not compiled, and a few times slower for that")
-            return "not compiled, for want of a C++ compiler"
-        piece = min(_COMPILED_PIECE, len(weights)) if weights.device.type == "cpu" else self._piece
-        piece = piece or len(weights)
-        part = batch.first(piece)
-        tensors, axis = part.of(slice(0, piece))
-        eager_piece = self._piece
-        began = time.perf_counter()
-        try:
-            with _default_dtype(self.dtype), torch.no_grad():
-                self._compiled[_shapes(tensors, axis)] = self._traced(
-                    self._stacked(axis, True), weights[:piece], tensors
-                )
-                self._piece = piece
+    def _program(
+        self,
+        weights: Tensor,
+        tensors: tuple[Tensor, ...],
+        axis: int | None,
+        with_metrics: bool,
+        with_gradients: bool,
+        *,
+        at_once: bool = False,
+    ) -> Stacked:
+        key = _key(len(weights), tensors, axis, with_metrics, with_gradients)
+        known = self._compiled.get(key) or self._programs.get(key)
+        if known is not None:
+            return known
+        function = self._stacked(axis, with_metrics, with_gradients)
+        self._calls[key] += 1
+        if self._calls[key] <= _CALLS_BEFORE_TRACING and not at_once:
+            return function
+        self._programs[key] = Program(function, weights, tensors)
+        return self._programs[key]
 
-                def evaluate() -> Any:
-                    return self._in_pieces(weights[:piece], part, scratch, piece, True)
+    def _stacked(self, axis: int | None, with_metrics: bool, with_gradients: bool) -> Stacked:
+        objective = self._train if with_gradients else self._evaluate
 
-                evaluate()
-                self.seconds_compiling = time.perf_counter() - began
-                seconds = min(_seconds(evaluate, weights.device) for _ in range(3)) / piece
-            if seconds > eager:  # as large matrix products are, whoever calls them
-                self._compiled.clear()
-                self._piece = eager_piece
-                return (
-                    f"not compiled, which takes {seconds * 1e6:.1f} us per run and step and not "
-                    f"{eager * 1e6:.1f}"
-                )
-        except Exception as error:
-            self._compiled.clear()
-            self._piece = eager_piece
-            log.debug("compiling ended with this error", exc_info=True)
-            log.info("not compiled, and a few times slower for that: %s", one_line(error))
-            return f"not compiled: {type(error).__name__}"
-        return (
-            f"compiled in {self.seconds_compiling:.1f} s, in pieces of {piece}, "
-            f"{seconds * 1e6:.1f} us per run and step ({eager * 1e6:.0f} before)"
-        )
+        def one(row: Tensor, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+            return self._call(objective, row, batch, with_metrics)
 
-    @staticmethod
-    def _traced(
-        function: Callable[..., Any], weights: Tensor, tensors: tuple[Tensor, ...]
-    ) -> Callable[..., Any]:
-        """Trace ``function`` once, and compile the trace.
+        if not with_gradients:
 
-        A function that :func:`torch.compile` returns looks at its guards in each call, which takes
-        as long as a tenth of the computation; here the shapes are what they were.
-        """
-        from torch._inductor import compile as inductor
-        from torch.fx.experimental.proxy_tensor import make_fx
+            def evaluated(weights: Tensor, tensors: tuple[Tensor, ...]) -> Any:
+                loss, metrics = vmap(one, in_dims=(0, axis))(weights, tensors)
+                return (loss,), metrics
 
-        names: list[str] = []
+            return evaluated
 
-        def flat(weights: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-            gradient, (loss, metrics) = function(weights, tensors)
-            names[:] = metrics
-            return gradient, loss, *metrics.values()
+        def differentiated(weights: Tensor, tensors: tuple[Tensor, ...]) -> Any:
+            both = vmap(grad_and_value(one, has_aux=True), in_dims=(0, axis))
+            gradient, (loss, metrics) = both(weights, tensors)
+            return (loss, gradient), metrics
 
-        # Inductor tries for seconds what the compiler can do with this processor; torch knows what
-        # the processor can do, and a compiler that cannot is found out in the first call.
-        options = {"cpp.vec_isa_ok": True} if weights.device.type == "cpu" else {}
-        inputs: list[Any] = [weights, *tensors]
-        compiled = inductor(make_fx(flat)(*inputs), inputs, options=options)
-
-        def call(weights: Tensor, tensors: tuple[Tensor, ...]) -> Any:
-            with torch.no_grad():
-                gradient, loss, *values = compiled(weights, *tensors)
-            return gradient, (loss, dict(zip(names, values, strict=True)))
-
-        return call
+        return differentiated
 
     def _call(
         self, objective: _Objective, row: Tensor, batch: Any, with_metrics: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         weights = {f"module.{name}": value for name, value in self.layout.split(row).items()}
         return functional_call(objective, weights, (batch, with_metrics))
-
-    def _stacked(self, axis: int | None, with_metrics: bool) -> Callable[..., Any]:
-        def one(row: Tensor, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-            return self._call(self._train, row, batch, with_metrics)
-
-        return vmap(grad_and_value(one, has_aux=True), in_dims=(0, axis))
-
-    def _in_pieces(
-        self, weights: Tensor, batch: Batch, out: Tensor, piece: int, with_metrics: bool
-    ) -> Values:
-        pieces = []
-        for start in range(0, len(weights), piece):
-            rows = slice(start, min(start + piece, len(weights)))
-            count = rows.stop - rows.start
-            tensors, axis = batch.of(rows)
-            function = self._compiled.get(_shapes(tensors, axis)) if self._compiled else None
-            part = weights[rows]
-            if function is None:
-                function = self._stacked(axis, with_metrics)
-            elif count < piece:
-                # One shape, so that it is compiled once: what is missing repeats the last run.
-                part = torch.cat([part, part[-1:].expand(piece - count, -1)])
-                if axis is not None:
-                    tensors = tuple(
-                        torch.cat([t, t[-1:].expand(piece - count, *t.shape[1:])]) for t in tensors
-                    )
-            gradient, (loss, metrics) = function(part, tensors)
-            out[rows].copy_(gradient[:count])
-            pieces.append((loss[:count], {name: value[:count] for name, value in metrics.items()}))
-        return _joined(pieces)
 
     def _bind(self, row: Tensor, gradient: Tensor) -> None:
         """Make a row the module's parameters, and another their gradients."""
@@ -292,8 +234,8 @@ class StackedObjective:
             parameter.grad = slot.view(parameter.shape)
 
     def _one_by_one(self, weights: Tensor, batch: Batch, out: Tensor, with_metrics: bool) -> Values:
-        """Each run with a plain backward pass: for one or a few, vmap's overhead is larger."""
-        values = []
+        """Each run with a plain backward pass."""
+        losses, metrics = [], []
         for index in range(len(weights)):
             row, gradient = weights[index], out[index]
             place = row.data_ptr(), gradient.data_ptr()
@@ -304,63 +246,28 @@ class StackedObjective:
             tensors, axis = batch.of(slice(index, index + 1))
             if axis is not None:
                 tensors = tuple(tensor[0] for tensor in tensors)
-            loss, metrics = self._train(tensors, with_metrics)
+            loss, named = self._train(tensors, with_metrics)
             loss.backward()
-            values.append(
-                (loss.detach()[None], {name: v.detach()[None] for name, v in metrics.items()})
-            )
-        return _joined(values)
+            losses.append(loss.detach()[None])
+            metrics.append({name: value.detach()[None] for name, value in named.items()})
+        return _joined(losses, metrics)
 
 
-class Batch:
-    """What the runs see in one step.
-
-    Args:
-        tensors: of each stream of batches.
-        stream: which of them each run sees, [runs]; not looked at where there is only one.
-    """
-
-    def __init__(self, tensors: list[tuple[Tensor, ...]], stream: Tensor) -> None:
-        self.single = len(tensors) == 1
-        self.tensors = (
-            tensors[0] if self.single else tuple(map(torch.stack, zip(*tensors, strict=True)))
-        )
-        self.stream = stream
-
-    def of(self, rows: slice) -> tuple[tuple[Tensor, ...], int | None]:
-        """The tensors of some runs, and the axis of the runs; None where all share them."""
-        if self.single:
-            return self.tensors, None
-        chosen = self.stream[rows]
-        return tuple(tensor.index_select(0, chosen) for tensor in self.tensors), 0
-
-    def first(self, count: int) -> Batch:
-        """That of the first runs alone."""
-        part = copy.copy(self)
-        part.stream = self.stream[:count]
-        return part
-
-
-def _joined(pieces: list[tuple[Tensor, dict[str, Tensor]]]) -> Values:
-    if len(pieces) == 1:
-        return Values(*pieces[0])
-    losses, metrics = zip(*pieces, strict=True)
+def _joined(losses: list[Tensor], metrics: list[dict[str, Tensor]]) -> Values:
+    if len(losses) == 1:
+        return Values(losses[0], metrics[0])
     return Values(
         torch.cat(losses), {name: torch.cat([m[name] for m in metrics]) for name in metrics[0]}
     )
 
 
-def _shapes(tensors: tuple[Tensor, ...], axis: int | None) -> Any:
-    """What one compiled function is for; the number of runs in a piece does not count."""
-    return axis, *(tensor.shape if axis is None else tensor.shape[1:] for tensor in tensors)
+def _repeat_last(tensor: Tensor, times: int) -> Tensor:
+    return torch.cat([tensor, tensor[-1:].expand(times, *tensor.shape[1:])])
 
 
-def _seconds(call: Callable[[], Any], device: torch.device) -> float:
-    began = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+def _key(runs: int, tensors: tuple[Tensor, ...], axis: int | None, *ways: bool) -> Any:
+    """What a program is for."""
+    return runs, axis, *ways, *(t.shape if axis is None else t.shape[1:] for t in tensors)
 
 
 @contextmanager

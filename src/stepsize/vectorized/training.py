@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from stepsize.callbacks import Divergence, Norms
-from stepsize.vectorized.batches import Streams
+from stepsize.vectorized.batches import Batch, Streams
 from stepsize.vectorized.eligible import PRECISIONS
 from stepsize.vectorized.gaps import StackedGap
 from stepsize.vectorized.groups import Group, pick_device, watching
 from stepsize.vectorized.norms import clip, group_norms
-from stepsize.vectorized.objective import Batch, StackedObjective
+from stepsize.vectorized.objective import StackedObjective
 from stepsize.vectorized.outcome import Outcome
+from stepsize.vectorized.pace import settle
 from stepsize.vectorized.recording import Recorder
 from stepsize.vectorized.trial import reason_against_stacking
 from stepsize.vectorized.updates import State, make_updates
@@ -111,8 +112,9 @@ class Training:
         self._ended: dict[int, _End] = {}
 
         self._objective = StackedObjective(module, layout, dtype, device)
-        self.how = self._objective.choose(self._weights, self._batch(), group.length.steps, compile)
-        self.seconds_compiling = self._objective.seconds_compiling
+        self.how, self.seconds_compiling = settle(
+            self._objective, self._weights, self._batch(), group.length.steps, compile
+        )
         self._seconds = time.perf_counter() - began
 
     @property

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
+from torch import nn
 
 from stepsize.modules import Module
+from stepsize.vectorized.batches import Batch
 from stepsize.vectorized.layout import Layout
-from stepsize.vectorized.objective import Batch, StackedObjective
+from stepsize.vectorized.objective import StackedObjective
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 
@@ -27,11 +30,19 @@ def reason_against_stacking(
     """
     layout = Layout.of(module)
     twin = copy.deepcopy(module).to(device, dtype)
+    twin._trainer = _Absent()  # type: ignore[assignment]
     buffers = {name: tensor.clone() for name, tensor in twin.named_buffers()}
+    notes = _notes(twin)
     before = torch.get_rng_state()
     tensors, axis = batch.first(1).of(slice(0, 1))
-    loss = twin.step(tensors if axis is None else tuple(t[0] for t in tensors)).loss
+    try:
+        loss = twin.step(tensors if axis is None else tuple(t[0] for t in tensors)).loss
+    except _AskedError as asked:
+        return f"it asks for its Trainer's {asked}"
     loss.backward()
+    for name, value in _notes(twin).items():
+        if value != notes.get(name):
+            return f"it changes its {name} in every step"
     if not torch.equal(before, torch.get_rng_state()):
         return "it draws random numbers in every step"
     if any(not torch.equal(buffers[name], tensor) for name, tensor in twin.named_buffers()):
@@ -44,7 +55,8 @@ def reason_against_stacking(
     both = Batch([tensors], batch.stream) if axis is None else _doubled(batch)
     objective = StackedObjective(module, layout, dtype, device)
     try:
-        objective.gradients_in_pieces(weights, both, gradients, 2)
+        objective.trace(weights, both, 2)
+        objective.gradients(weights, both, gradients)
         objective.evaluate(weights, both)
     except Exception as error:
         return f"torch.vmap cannot evaluate it: {' '.join(str(error).split())[:120]}"
@@ -56,6 +68,29 @@ def reason_against_stacking(
     if not distance <= _TOLERANCE[dtype] * plain.norm().item() + math.ulp(1.0):
         return "its gradient is another one under torch.vmap"
     return None
+
+
+class _AskedError(Exception):
+    """Which attribute was asked for."""
+
+
+class _Absent:
+    """In place of a Trainer: there is one for all runs or none, and it has no steps to tell."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise _AskedError(name)
+
+
+def _notes(module: nn.Module) -> dict[str, Any]:
+    """The plain values that a module and its parts keep as attributes."""
+    return {
+        f"{name}.{key}" if name else key: value
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if isinstance(value, (bool, int, float, str))
+    }
 
 
 def _doubled(batch: Batch) -> Batch:
