@@ -74,8 +74,8 @@ class History(Logger):
             table = csv.writer(stream)
             table.writerow(["step", *tags])
             for step in sorted(self.rows):
-                row = self.rows[step]
-                table.writerow([step, *(repr(row[tag]) if tag in row else "" for tag in tags)])
+                get = self.rows[step].get
+                table.writerow([step, *(get(tag, "") for tag in tags)])  # floats as repr has them
         os.replace(part, self.file)
         finished = time.monotonic()
         self._next_write = finished + max(_SECONDS_BETWEEN_WRITES, 20 * (finished - started))
@@ -129,10 +129,12 @@ class History(Logger):
                 steps, values = curves.setdefault(tag, ([], []))
                 steps.append(step)
                 values.append(value)
+        # Most tags are logged at the same steps: these are saved once.
+        known = {tuple(steps): torch.tensor(steps) for steps, _ in curves.values()}
         return {
             "curves": {
                 tag: {
-                    "step": torch.tensor(steps),
+                    "step": known[tuple(steps)],
                     "value": torch.tensor(values, dtype=torch.float64),
                 }
                 for tag, (steps, values) in curves.items()

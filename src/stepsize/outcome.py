@@ -29,19 +29,20 @@ def reached(
     }
 
 
-def ended(config: Mapping[str, Any], history: History, diverged: str | None) -> dict[str, Any]:
+def ended(
+    config: Mapping[str, Any], metrics: Mapping[str, Any], diverged: str | None
+) -> dict[str, Any]:
     """The status of a run that came to its end, with reason and objective.
 
     Args:
         config: the run's, as plain containers.
-        history: its rows.
+        metrics: what :func:`reached` says of them.
         diverged: what the callback ``Divergence`` says; None where it says nothing.
 
     Raises:
         ValueError: the monitor was never logged.
     """
     monitor = config["monitor"]
-    metrics = history.summary(monitor, config["mode"])
     if monitor not in metrics:
         raise ValueError(f"monitor={monitor} was not logged; this run logged {', '.join(metrics)}")
     objective = metrics[monitor]["final"]
@@ -50,6 +51,18 @@ def ended(config: Mapping[str, Any], history: History, diverged: str | None) -> 
     if diverged is not None:
         return {"status": "diverged", "reason": diverged, "objective": None}
     return {"status": "completed", "reason": None, "objective": objective}
+
+
+def target_of(config: Mapping[str, Any], *, knows_optimum: bool) -> dict[str, Any] | None:
+    """The target that a run can meet: a task's gap is none for a model whose optimum is unknown.
+
+    Args:
+        config: the run's, as plain containers.
+        knows_optimum: whether the gap is logged.
+    """
+    target: dict[str, Any] | None = config["target"]
+    lacking = target is not None and target["metric"] == "train/gap" and not knows_optimum
+    return None if lacking else target
 
 
 def told(result: Mapping[str, Any]) -> float:

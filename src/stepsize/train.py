@@ -20,7 +20,7 @@ from stepsize.gap import Gap
 from stepsize.hparams import hparams_of
 from stepsize.instantiate import allowing, instantiate
 from stepsize.optim import Recipe
-from stepsize.outcome import ended, reached, told
+from stepsize.outcome import ended, reached, target_of, told
 from stepsize.resume import Resume
 from stepsize.run import Run, in_sweep
 from stepsize.settings import check_settings
@@ -75,8 +75,7 @@ def train(cfg: DictConfig) -> float:
         )
         resume.prepare(module)
         record.gap = Gap.where_known(module, data)
-        if record.gap is None and (run.config["target"] or {}).get("metric") == "train/gap":
-            run.config["target"] = None  # the task's, for the model that it usually has
+        run.config["target"] = target_of(run.config, knows_optimum=record.gap is not None)
         check_monitors(monitors_of(run.config), known_tags(module, data))
         callbacks = _callbacks(run)
         needed = needed_callbacks(module.recipe)
@@ -85,8 +84,9 @@ def train(cfg: DictConfig) -> float:
         trainer.precision_plugin.convert_module(module)
         trainer.fit(module, data, ckpt_path=resume.ckpt_path, weights_only=True)
         _validate_end(trainer, module, data, record)
-        end = ended(run.config, record.history, _divergence(callbacks))
-    result = run.write_result(**end, **_reached(run, record))
+        reached_ = _reached(run, record)
+        end = ended(run.config, reached_["metrics"], _divergence(callbacks))
+    result = run.write_result(**end, **reached_)
     _close_sessions(loggers, result)
     log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
     if not in_sweep():

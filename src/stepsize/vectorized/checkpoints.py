@@ -62,15 +62,16 @@ def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]
 
 def _record(outcome: Outcome) -> dict[str, Any]:
     curves = {}
+    known: dict[bytes, torch.Tensor] = {}  # most tags are logged at the same steps
     for tag, (steps, values, given) in outcome.curves.tables.items():
         there = given[outcome.index]
         if tag.startswith("val/") and not outcome.validated_before_end:
-            there = there & (torch.tensor(steps) < outcome.steps).numpy()
+            there = there & (steps < outcome.steps)
         if there.any():
-            curves[tag] = {
-                "step": torch.tensor(steps)[torch.from_numpy(there)],
-                "value": torch.from_numpy(values[outcome.index][there]),
-            }
+            own = steps[there]
+            shared = known.setdefault(own.tobytes(), torch.from_numpy(own))
+            value = torch.from_numpy(values[outcome.index][there])
+            curves[tag] = {"step": shared, "value": value}
     return {
         "history": {
             "curves": curves,

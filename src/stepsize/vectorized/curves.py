@@ -26,8 +26,8 @@ class Curves:
             self._entries.setdefault(tag, []).append((step, runs, np.asarray(values, np.float64)))
 
     @cached_property
-    def tables(self) -> dict[str, tuple[list[int], np.ndarray, np.ndarray]]:
-        """By tag: its steps, the values [runs, steps], and where there is one [runs, steps].
+    def tables(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """By tag: its steps [steps], the values [runs, steps], and where there is one, likewise.
 
         For use when everything is logged.
         """
@@ -40,7 +40,7 @@ class Curves:
             for step, runs, numbers in entries:
                 values[runs, column[step]] = numbers
                 given[runs, column[step]] = True
-            tables[tag] = (steps, values, given)
+            tables[tag] = (np.array(steps), values, given)
         return tables
 
     def rows(self, run: int, tags: Sequence[str] | None = None) -> dict[int, dict[str, float]]:
@@ -49,7 +49,7 @@ class Curves:
         for tag in self.tables if tags is None else tags:
             steps, values, given = self.tables[tag]
             numbers, there = values[run].tolist(), given[run].tolist()
-            for step, value, exists in zip(steps, numbers, there, strict=True):
+            for step, value, exists in zip(steps.tolist(), numbers, there, strict=True):
                 if exists:
                     rows.setdefault(step, {})[tag] = value
         return dict(sorted(rows.items()))

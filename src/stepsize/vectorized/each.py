@@ -64,15 +64,16 @@ class Each(float):
 
 
 def _binary(name: str) -> Callable[[Each, Any], Any]:
-    operation = getattr(operator, name.strip("_").removeprefix("r") if "__r" in name else name)
+    reflected = name.startswith("__r")
+    operation = getattr(operator, name.strip("_").removeprefix("r") if reflected else name)
 
     def forward(self: Each, other: Any) -> Any:
         if not isinstance(other, (int, float)):
             return NotImplemented  # a tensor knows better: see EachRun
-        with np.errstate(all="ignore"):  # 1 / 0 is inf in a tensor, and so it is here
-            values = other.values if isinstance(other, Each) else float(other)
-            pair = (values, self.values) if "__r" in name else (self.values, values)
-            return Each(np.asarray(operation(*pair), dtype=np.float64))
+        values = other.values if type(other) is Each else float(other)
+        if reflected:
+            return Each(operation(values, self.values))
+        return Each(operation(self.values, values))
 
     return forward
 
@@ -96,36 +97,52 @@ for _name in _COMPARISONS:
 class EachRun(TorchFunctionMode):
     """Within the block, torch's functions on tensors [runs, columns] take :class:`Each`."""
 
+    def __enter__(self) -> Any:
+        self._numpys = np.errstate(all="ignore")  # 1 / 0 is inf in a tensor, and so it is here
+        self._numpys.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *args: Any) -> None:
+        super().__exit__(*args)
+        self._numpys.__exit__(*args)
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
-        for value in (*args, *kwargs.values()):
+        for value in args:
             if type(value) is Each:
-                break
-        else:
-            if func is Tensor.item and args[0].ndim:
-                return Each(args[0][:, 0].double().cpu().numpy())  # ASGD keeps its rate as state
+                return _on_columns(func, args, kwargs or {})
+        if kwargs:
+            for value in kwargs.values():
+                if type(value) is Each:
+                    return _on_columns(func, args, kwargs)
             return func(*args, **kwargs)
-        name = func.__name__.rstrip("_")
-        if func is torch.as_tensor:
-            return torch.from_numpy(args[0].values[:, None]).to(**kwargs)
-        if func is torch.full_like:
-            return args[1].column(args[0]).expand_as(args[0]).contiguous()
-        scaled = _SCALED.get(name)
-        if scaled in kwargs:
-            factor = kwargs.pop(scaled)
-            *first, last = args
-            if name in ("addcmul", "addcdiv"):
-                return func(first[0], first[1] * factor.column(first[0]), last, **kwargs)
-            sign = 1 if name == "add" else -1
-            target = first[0]
-            fused = Tensor.addcmul_ if func.__name__.endswith("_") else Tensor.addcmul
-            return fused(target, last, factor.column(target), value=sign)
-        if kwargs and any(type(v) is Each for v in kwargs.values()):
-            raise TypeError(f"{func.__name__} of numbers that differ from run to run")
-        tensor = next(value for value in args if isinstance(value, Tensor))
-        return func(*(v.column(tensor) if type(v) is Each else v for v in args), **kwargs)
+        if func is Tensor.item and args[0].ndim:
+            return Each(args[0][:, 0].double().cpu().numpy())  # ASGD keeps its rate as state
+        return func(*args)
+
+
+def _on_columns(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a function with columns in place of numbers."""
+    name = func.__name__.rstrip("_")
+    if func is torch.as_tensor:
+        return torch.from_numpy(args[0].values[:, None]).to(**kwargs)
+    if func is torch.full_like:
+        return args[1].column(args[0]).expand_as(args[0]).contiguous()
+    scaled = _SCALED.get(name)
+    if scaled in kwargs:
+        factor = kwargs.pop(scaled)
+        *first, last = args
+        if name in ("addcmul", "addcdiv"):
+            return func(first[0], first[1] * factor.column(first[0]), last, **kwargs)
+        sign = 1 if name == "add" else -1
+        target = first[0]
+        fused = Tensor.addcmul_ if func.__name__.endswith("_") else Tensor.addcmul
+        return fused(target, last, factor.column(target), value=sign)
+    if kwargs and any(type(v) is Each for v in kwargs.values()):
+        raise TypeError(f"{func.__name__} of numbers that differ from run to run")
+    tensor = next(value for value in args if isinstance(value, Tensor))
+    return func(*(v.column(tensor) if type(v) is Each else v for v in args), **kwargs)
 
 
 def _same(answers: np.ndarray) -> bool:

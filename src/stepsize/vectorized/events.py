@@ -36,39 +36,53 @@ def _table() -> np.ndarray:
 _TABLE = _table()
 
 
-def masked_crc32c(texts: Sequence[bytes]) -> np.ndarray:
-    """The masked CRC-32C of each byte string, uint32 [texts]."""
-    lengths = np.array([len(text) for text in texts])
-    order = np.argsort(-lengths, kind="stable")
-    longest = int(lengths.max(initial=0))
-    # A column for each text, the longest first, so that those that go on are the first ones.
-    padded = b"".join(texts[index].ljust(longest, b"\0") for index in order)
-    columns = np.frombuffer(padded, np.uint8).reshape(len(texts), longest).T
-    counts = np.searchsorted(-lengths[order], -np.arange(longest), side="left")
+def masked_crc32c(texts: np.ndarray) -> np.ndarray:
+    """The masked CRC-32C of byte strings of one length.
+
+    Args:
+        texts: uint8, [texts, length].
+
+    Returns:
+        uint32, [texts].
+    """
     crc = np.full(len(texts), 0xFFFFFFFF, dtype=np.uint32)
-    for column, going_on in zip(np.ascontiguousarray(columns), counts.tolist(), strict=True):
-        part = crc[:going_on]
-        crc[:going_on] = _TABLE[(part ^ column[:going_on]) & 0xFF] ^ (part >> np.uint32(8))
+    for column in np.ascontiguousarray(texts.T):
+        crc = _TABLE[(crc ^ column) & 0xFF] ^ (crc >> np.uint32(8))
     crc = ~crc
-    masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
-    found = np.empty_like(masked)
-    found[order] = masked
+    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
+
+
+def framed(texts: np.ndarray) -> np.ndarray:
+    """Byte strings of one length as records.
+
+    Args:
+        texts: uint8, [texts, length].
+
+    Returns:
+        uint8, [texts, length + 16].
+    """
+    number, length = texts.shape
+    header = np.frombuffer(struct.pack("<Q", length), np.uint8)[None]
+    records = np.empty((number, length + 16), np.uint8)
+    records[:, :8] = header
+    records[:, 8:12] = _bytes_of(masked_crc32c(header))
+    records[:, 12:-4] = texts
+    records[:, -4:] = _bytes_of(masked_crc32c(texts))
+    return records
+
+
+def records_of(texts: Sequence[bytes]) -> list[bytes]:
+    """Byte strings as records; those of one length all at once."""
+    by_length: dict[int, list[int]] = {}
+    for index, text in enumerate(texts):
+        by_length.setdefault(len(text), []).append(index)
+    found = [b""] * len(texts)
+    for length, indices in by_length.items():
+        together = b"".join(texts[index] for index in indices)
+        records = framed(np.frombuffer(together, np.uint8).reshape(len(indices), length))
+        for index, record in zip(indices, records, strict=True):
+            found[index] = record.tobytes()
     return found
-
-
-def framed(texts: Sequence[bytes]) -> list[bytes]:
-    """Each byte string as a record."""
-    known = {length: struct.pack("<Q", length) for length in {len(text) for text in texts}}
-    sums = masked_crc32c(list(known.values())).astype("<u4")
-    heads = {
-        length: header + checksum.tobytes()
-        for (length, header), checksum in zip(known.items(), sums, strict=True)
-    }
-    ends = masked_crc32c(texts).astype("<u4").tobytes()
-    return [
-        heads[len(text)] + text + ends[4 * index : 4 * index + 4]
-        for index, text in enumerate(texts)
-    ]
 
 
 def row_events(
@@ -82,17 +96,34 @@ def row_events(
         times: when each run began, in seconds since 1970, and how long a step took.
 
     Returns:
-        By run: its events, serialised, in the order of their steps.
+        By run: the records of its events, in the order of their steps.
     """
     numbers = np.array(runs)
     began = np.array([times[run][0] for run in runs])
     per_step = np.array([times[run][1] for run in runs])
-    found: dict[int, list[bytes]] = {run: [] for run in runs}
+    owners, events = [], []
     for step, tags, which, values in _rows(curves, numbers):
-        rows = _events(step, tags, values, began[which] + step * per_step[which])
-        size, everything = rows.shape[1], rows.tobytes()
+        owners.append(which)
+        events.append(_events(step, tags, values, began[which] + step * per_step[which]))
+    found: dict[int, list[bytes]] = {run: [] for run in runs}
+    for which, records in zip(owners, _framed_by_length(events), strict=True):
+        size, everything = records.shape[1], records.tobytes()
         for place, index in enumerate(which.tolist()):
             found[runs[index]].append(everything[place * size : (place + 1) * size])
+    return found
+
+
+def _framed_by_length(events: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each array of events [n, length] as records; numpy's calls are shared by equal lengths."""
+    by_length: dict[int, list[int]] = {}
+    for index, rows in enumerate(events):
+        by_length.setdefault(rows.shape[1], []).append(index)
+    found = list(events)
+    for indices in by_length.values():
+        records = framed(np.concatenate([events[index] for index in indices]))
+        bounds = np.cumsum([len(events[index]) for index in indices])[:-1]
+        for index, part in zip(indices, np.split(records, bounds), strict=True):
+            found[index] = part
     return found
 
 
@@ -112,10 +143,16 @@ def event_file(folder: Path) -> Path:
     return folder / f"{name}.{os.getpid()}.{next(_NUMBER)}"
 
 
+def _bytes_of(checksums: np.ndarray) -> np.ndarray:
+    """Little-endian, uint8 [texts, 4]."""
+    return checksums.astype("<u4")[:, None].view(np.uint8)
+
+
 def _rows(curves: Curves, runs: np.ndarray) -> Iterable[tuple[int, list[str], np.ndarray, Any]]:
     """Each step, its tags, which of ``runs`` have just these (positions), and the values."""
     places = {
-        tag: dict(zip(s, range(len(s)), strict=True)) for tag, (s, *_) in curves.tables.items()
+        tag: {step: column for column, step in enumerate(steps.tolist())}
+        for tag, (steps, *_) in curves.tables.items()
     }
     for step in sorted({step for columns in places.values() for step in columns}):
         tags = [tag for tag, columns in places.items() if step in columns]

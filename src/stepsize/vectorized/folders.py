@@ -21,11 +21,11 @@ from stepsize.history import History
 from stepsize.hparams import flattened, hparams_of, result_scalars, session_end, session_start
 from stepsize.instantiate import allowing, instantiate, locate
 from stepsize.optim.scheduler_checks import is_kind
-from stepsize.optim.table import group_table, is_plain, markdown, one_line, plain_text, title
-from stepsize.outcome import ended, reached, told
+from stepsize.optim.table import is_plain, markdown, one_line, plain_text, title
+from stepsize.outcome import ended, reached, target_of, told
 from stepsize.run import Run
 from stepsize.vectorized.checkpoints import checkpoint_of
-from stepsize.vectorized.events import event, event_file, framed, opening, row_events
+from stepsize.vectorized.events import event, event_file, opening, records_of, row_events
 from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.templates import Composed
 
@@ -65,8 +65,8 @@ def write_folders(jobs: Sequence[Composed], outcomes: Sequence[Outcome], how: st
 
 def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
     folder, config = job.folder, job.config
-    if outcome.optimum is None and (config["target"] or {}).get("metric") == "train/gap":
-        config = {**config, "target": None}  # the task's, for the model that it usually has
+    target = target_of(config, knows_optimum=outcome.optimum is not None)
+    config = {**config, "target": target}
     nothing = Earlier(folder, {}, begun=False)
     started = time.monotonic() - outcome.seconds
     run = Run(folder, config, job.choices, job.words, nothing, started)
@@ -81,10 +81,8 @@ def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint_of(outcome, config), file.with_suffix(".part"))
         os.replace(file.with_suffix(".part"), file)
-    values = {
-        **ended(config, history, outcome.diverged),
-        **reached(config, history, outcome.steps, outcome.optimum),
-    }
+    values = reached(config, history, outcome.steps, outcome.optimum)
+    values |= ended(config, values["metrics"], outcome.diverged)
     _write_log(folder / "train.log", run, outcome, how, values)
     return _Ended(run, outcome, values, _pictures(config, outcome))
 
@@ -127,31 +125,32 @@ def _write_events(runs: Sequence[_Ended]) -> None:
     outcomes = [one.outcome for one in runs]
     times = {o.index: (now - o.seconds, o.seconds / max(o.steps, 1)) for o in outcomes}
     rows = row_events(outcomes[0].curves, list(times), times)
-    files: list[tuple[Path, int]] = []
-    records: list[bytes] = []
-    for one in runs:
-        folders = [Path(e["folder"]) for e in (one.run.config["logger"] or {}).values() if e]
-        for folder in folders:
-            began, _ = times[one.outcome.index]
-            before, after = _surroundings(one)
-            own = [
-                opening(began),
-                *(event(summary, 0, began) for summary in before),
-                *rows[one.outcome.index],
-                *(event(summary, one.outcome.steps, now) for summary in after),
-            ]
-            files.append((folder, len(own)))
-            records += own
-    whole = iter(framed(records))
-    for folder, number in files:
-        folder.mkdir(parents=True, exist_ok=True)
-        event_file(folder).write_bytes(b"".join(next(whole) for _ in range(number)))
+    around = [[before, after] for before, after in map(_surroundings, runs)]
+    texts = [
+        part
+        for one, (before, after) in zip(runs, around, strict=True)
+        for part in (
+            opening(times[one.outcome.index][0]),
+            *(event(summary, 0, times[one.outcome.index][0]) for summary in before),
+            *(event(summary, one.outcome.steps, now) for summary in after),
+        )
+    ]
+    records = iter(records_of(texts))
+    for one, (before, after) in zip(runs, around, strict=True):
+        first = [next(records) for _ in range(1 + len(before))]
+        last = [next(records) for _ in after]
+        content = b"".join((*first, *rows[one.outcome.index], *last))
+        for entry in (one.run.config["logger"] or {}).values():
+            if entry:
+                folder = Path(entry["folder"])
+                folder.mkdir(parents=True, exist_ok=True)
+                event_file(folder).write_bytes(content)
 
 
 def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     """What stands before and after the curves: groups, pictures, and the row of HPARAMS."""
     run, values = one.run, one.values
-    groups = f"{_heading(one.outcome)}\n\n{markdown(_groups(one.outcome))}"
+    groups = f"{_heading(one.outcome)}\n\n{markdown(one.outcome.setting.table)}"
     columns = dict(flattened(hparams_of(run.config, run.choices)))
     target = run.config["target"] and {"steps": values["steps_to_target"]}
     scalars = result_scalars({**values, "monitor": run.config["monitor"], "target": target})
@@ -165,10 +164,6 @@ def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     ]
 
 
-def _groups(outcome: Outcome) -> list[list[str]]:
-    return group_table(outcome.setting.optimizer, outcome.setting.own_rates)
-
-
 def _heading(outcome: Outcome) -> str:
     scheduler = outcome.setting.scheduler
     return title(outcome.setting.optimizer, [] if scheduler is None else [scheduler])
@@ -176,7 +171,7 @@ def _heading(outcome: Outcome) -> str:
 
 def _write_log(file: Path, run: Run, outcome: Outcome, how: str, values: dict[str, Any]) -> None:
     """The lines of an ordinary run's log, and how this one was trained."""
-    setting, table = outcome.setting, _groups(outcome)
+    setting, table = outcome.setting, outcome.setting.table
     schedulers = [] if setting.scheduler is None else [setting.scheduler]
     plain = is_plain(table)
     groups = one_line(setting.optimizer, table, schedulers) if plain else plain_text(table)

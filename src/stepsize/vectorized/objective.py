@@ -96,15 +96,15 @@ class StackedObjective:
             return self._in_pieces(weights, batch, self.piece, with_metrics, out)
 
     @torch.no_grad()
-    def evaluate(self, weights: Tensor, batch: Batch) -> Values:
+    def evaluate(self, weights: Tensor, batch: Batch, *, with_metrics: bool = True) -> Values:
         """The objective in evaluation mode."""
         with _default_dtype(self.dtype):
             if len(weights) > 1:
-                return self._in_pieces(weights, batch, _PIECE_OF_EVALUATIONS, True)
+                return self._in_pieces(weights, batch, _PIECE_OF_EVALUATIONS, with_metrics)
             # vmap alone would take several times as long.
             tensors, axis = batch.of(slice(0, 1))
             single = tensors if axis is None else tuple(tensor[0] for tensor in tensors)
-            loss, metrics = self._call(self._evaluate, weights[0], single, True)
+            loss, metrics = self._call(self._evaluate, weights[0], single, with_metrics)
             return Values(loss[None], {name: value[None] for name, value in metrics.items()})
 
     def validate(self, weights: Tensor, batch: Batch) -> Values:

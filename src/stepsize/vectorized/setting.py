@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pytorch_lightning.utilities.types import LRSchedulerConfig
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from stepsize.agreement import describe
 from stepsize.instantiate import allowing
 from stepsize.optim import build_optimizer, build_schedule
+from stepsize.optim.table import Table, group_table
 from stepsize.vectorized.layout import Layout
 
 # Options that may differ between settings that one optimizer steps.
@@ -137,6 +139,11 @@ class Setting:
         if self.scheduler is not None and self.is_due(step):
             self.optimizer._opt_called = True  # type: ignore[attr-defined] # else torch warns
             self.scheduler.step()
+
+    @cached_property
+    def table(self) -> Table:
+        """Its groups, as a run tells them."""
+        return group_table(self.optimizer, self.own_rates)
 
     @property
     def rates(self) -> list[float]:
