@@ -48,6 +48,10 @@ def compare(ours: Any, theirs: Any, path: str = "", rel: float = 1e-9) -> None:
          "optimizer=sgd", "optimizer.momentum=0.9", "callbacks.norms=null"),
         (*BLOBS, "trainer.max_steps=40", "optimizer=adagrad"),
         (*BLOBS, "trainer.max_steps=50", "data.batch_size=18", "optimizer=nadam"),
+        (*BLOBS, "trainer.max_steps=50", "data.batch_size=18", "optimizer=sgd",
+         "scheduler=plateau", "scheduler.patience=1", "scheduler.threshold=0.5"),
+        ("task=curve", "trainer.max_steps=60", "optimizer=sgd", "optimizer.lr=10",
+         "scheduler=plateau", "scheduler.interval=step", "+scheduler.frequency=4"),  # diverges
         ("task=line", "trainer.max_steps=45", "optimizer=rmsprop"),
         ("task=quadratic", "data.sigma=0.1", "trainer.max_steps=105",
          "trainer.precision=64-true", "optimizer=radam"),

@@ -120,6 +120,10 @@ DIGITS = ("task=digits_mlp", "model.net.widths=[64,16,16,10]", "trainer.max_step
     ("name", "words"),
     [
         ("muon", ()),
+        ("lion", ("trainer.gradient_clip_val=1.0", "scheduler=cosine")),
+        ("adam", ("scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.3")),
+        ("sgd", ("scheduler=plateau", "scheduler.interval=step", "scheduler.patience=2",
+                 "+scheduler.frequency=3", "scheduler.monitor=train/loss")),
         ("adafactor", ("param_groups=layerwise",)),
         ("adamw", ("param_groups=no_decay", "trainer.gradient_clip_val=0.5")),
         ("sgd", ("optimizer.momentum=0.9", "optimizer.nesterov=true",

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from together import alone, config_of, difference, together, varied
 
-from stepsize.modules import Module
+from stepsize.modules import Module, Regressor
 from stepsize.vectorized import CannotStackError, Training, programs, sort_out
 
 CURVE = ("task=curve", "data.points=100", "trainer.max_steps=60")
@@ -150,7 +150,6 @@ def test_a_module_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
         (("task=digits_sparse", "optimizer=sgd"), "sparse"),
         (("optimizer=sam",), "SAM"),
         (("optimizer=schedulefree_adamw",), "AdamWScheduleFree"),
-        (("scheduler=plateau",), "plateau"),
         (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches=2"),
         (("trainer.precision=bf16-mixed",), "precision=bf16-mixed"),
         (("+trainer.limit_train_batches=5",), "limit_train_batches"),
@@ -165,6 +164,31 @@ def test_what_cannot_be_exact_is_left_to_the_ordinary_way(
     groups, left = sort_out([config_of(*words, folder=tmp_path)])
     assert not groups
     assert reason in left[0]
+
+
+class Counting(Regressor):
+    def step(self, batch: Any) -> Any:
+        self.count = getattr(self, "count", 0) + 1
+        return super().step(batch)
+
+
+class Annealed(Module):
+    def step(self, batch: Any) -> Any:
+        x, y = batch
+        return objectives_step(self.net(x) * (1 + self.global_step), y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("Counting", "changes its count"), ("Annealed", "Trainer's global_step")]
+)
+def test_a_module_that_knows_which_step_it_is_in_is_refused(
+    kind: str, reason: str, tmp_path: Path
+) -> None:
+    config = config_of(*CURVE, "optimizer=adam", "allow=[test_together]", folder=tmp_path)
+    config["model"]["_target_"] = f"test_together.{kind}"
+    (group,), _ = sort_out([config, config])
+    with pytest.raises(CannotStackError, match=reason):
+        Training(group)
 
 
 class Own(Module):

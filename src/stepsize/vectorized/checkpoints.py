@@ -39,7 +39,7 @@ def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]
         "global_step": steps,
         "pytorch-lightning_version": lightning_version,
         "state_dict": outcome.state_dict(),
-        "loops": _loops(steps, per_epoch, validated, scheduled=_moves(outcome, config)),
+        "loops": _loops(steps, per_epoch, validated, scheduled=_moves(outcome)),
         "callbacks": {
             **{watch.state_key: watch.state_dict() for watch in outcome.watches},
             Record.__qualname__: _record(outcome),
@@ -92,12 +92,10 @@ def _validations(outcome: Outcome, every: int) -> tuple[int, int]:
     return steps // every + extra, steps // every - before // every + extra
 
 
-def _moves(outcome: Outcome, config: Mapping[str, Any]) -> tuple[int, int]:
+def _moves(outcome: Outcome) -> tuple[int, int]:
     """How often the schedule has been moved, at all and in the last, unfinished epoch."""
-    setting, steps, per_epoch = outcome.setting, outcome.steps, outcome.length.per_epoch
-    if setting.scheduler is None:
-        return 0, 0
-    due = [step for step in range(steps) if setting.is_due(step)]
+    steps, per_epoch = outcome.steps, outcome.length.per_epoch
+    due = [step for step in outcome.setting.moves if step < steps]
     return len(due), sum(step >= steps // per_epoch * per_epoch for step in due)
 
 

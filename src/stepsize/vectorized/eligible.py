@@ -8,7 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import nn, optim
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.callbacks import Divergence, LastCheckpoint, Norms, Progress
 from stepsize.callbacks.picture import Picture
@@ -16,7 +15,8 @@ from stepsize.data import InMemoryData
 from stepsize.instantiate import locate
 from stepsize.modules import Module
 from stepsize.optim import optimizer_classes, sparse_parameter_names
-from stepsize.optim.scheduler_checks import is_kind, locate_node
+from stepsize.optim.limits import has_modes
+from stepsize.optim.scheduler_checks import is_kind
 from stepsize.profiler import NoProfiler
 from stepsize.tensorboard import RowLogger
 
@@ -26,8 +26,8 @@ ELEMENTWISE = (
     optim.SGD, optim.ASGD, optim.Adagrad, optim.Adadelta, optim.Adam, optim.AdamW, optim.Adamax,
     optim.NAdam, optim.RAdam, optim.RMSprop, optim.Rprop,
 )  # fmt: skip
-# They look at a whole matrix, and step each run's own tensors.
-RUN_BY_RUN = (optim.Muon, optim.Adafactor)
+# They look at a whole matrix, and step each run's own tensors; others are tried out first.
+KNOWN = (*ELEMENTWISE, optim.Muon, optim.Adafactor)
 
 # Callbacks that watch, save or draw, and leave the updates alone.
 _WATCHING = (Divergence, LastCheckpoint, Norms, Picture, Progress)
@@ -93,11 +93,8 @@ def _reasons(config: Mapping[str, Any]) -> Iterator[str]:
         if logger and locate(logger["_target_"]) is not RowLogger:
             yield f"logger.{name} is not stepsize.tensorboard.RowLogger"
     for kind in optimizer_classes(config["optimizer"]):
-        if kind not in (*ELEMENTWISE, *RUN_BY_RUN):
-            yield f"{kind.__name__} is not one of the optimizers that step runs side by side"
-    scheduler = config["scheduler"]
-    if scheduler and is_kind(locate_node(scheduler, "scheduler"), ReduceLROnPlateau):
-        yield "a plateau schedule follows the run's own values"
+        if has_modes(kind):
+            yield f"{kind.__name__} trains at other weights than those that it answers for"
 
 
 def reason_against_parts(module: Any, data: Any) -> str | None:

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.callbacks import Divergence, Norms
 from stepsize.errors import one_line
 from stepsize.instantiate import allowing, locate
 from stepsize.modules import Module
+from stepsize.optim.scheduler_checks import is_kind, locate_node
 from stepsize.settings import check_settings
 from stepsize.tags import check_monitors, monitors_of
 from stepsize.vectorized.building import Builder, Parts, key_of
 from stepsize.vectorized.eligible import reason_against, reason_against_parts
 from stepsize.vectorized.layout import Layout
 from stepsize.vectorized.setting import Length, Setting
+from stepsize.vectorized.stepping import reason_against_stepping
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
     """
     builder = Builder()
     groups: dict[str, Group] = {}
-    settings: dict[str, tuple[Setting, int]] = {}
+    settings: dict[str, int | str] = {}  # its place in its group, or why it has none
     left: dict[int, str] = {}
     for number, config in enumerate(configs):
         try:
@@ -84,12 +87,15 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
                 continue
             key = _group_key(config, parts)
             group = groups.setdefault(key, Group())
-            setting_key = key_of(key, *(config[part] for part in _SETTING))
+            # A plateau schedule goes its own way in each run.
+            own = number if _is_plateau(config["scheduler"]) else None
+            setting_key = key_of(key, own, *(config[part] for part in _SETTING))
             if setting_key not in settings:
-                length = Length.of(config["trainer"], parts.data)
-                made = Setting(config, parts.module, length)
-                settings[setting_key] = (made, len(group.settings))
-                group.settings.append(made)
+                settings[setting_key] = _add_setting(group, config, parts)
+            place = settings[setting_key]
+            if isinstance(place, str):
+                left[number] = place
+                continue
         except Exception as error:
             log.debug("job %d ended with this error", number, exc_info=True)
             left[number] = one_line(error)
@@ -97,8 +103,21 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
         group.numbers.append(number)
         group.configs.append(config)
         group.parts.append(parts)
-        group.owners.append(settings[setting_key][1])
+        group.owners.append(place)
     return [group for group in groups.values() if group.numbers], left
+
+
+def _add_setting(group: Group, config: Mapping[str, Any], parts: Parts) -> int | str:
+    """Its place in the group; or why its runs must be trained by themselves."""
+    made = Setting(config, parts.module, Length.of(config["trainer"], parts.data))
+    reason = reason_against_stepping(made, parts.module)
+    if reason is None:
+        group.settings.append(made)
+    return reason or len(group.settings) - 1
+
+
+def _is_plateau(scheduler: Mapping[str, Any] | None) -> bool:
+    return bool(scheduler) and is_kind(locate_node(scheduler, "scheduler"), ReduceLROnPlateau)
 
 
 def watching(config: Mapping[str, Any], kind: type) -> list[dict[str, Any]]:

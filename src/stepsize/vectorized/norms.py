@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from stepsize.vectorized.updates import Update
+from stepsize.vectorized.update import Update
 
 
 def group_norms(update: Update, numbers: Tensor) -> list[Tensor]:

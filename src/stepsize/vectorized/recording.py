@@ -14,7 +14,7 @@ from stepsize.vectorized.curves import Curves
 from stepsize.vectorized.gaps import StackedGap
 from stepsize.vectorized.norms import group_norms
 from stepsize.vectorized.objective import Values
-from stepsize.vectorized.updates import Update
+from stepsize.vectorized.update import Update
 
 
 class Recorder:
@@ -59,6 +59,11 @@ class Recorder:
         self._given.setdefault(tag, np.zeros(self.curves.runs, dtype=bool))[runs] = True
         if tag == "val/loss":
             self._validated.update(dict.fromkeys(runs.tolist(), step))
+
+    def latest(self, run: int, tag: str) -> float | None:
+        """The last value of a tag; None before there is one."""
+        given = self._given.get(tag)
+        return None if given is None or not given[run] else float(self._latest[tag][run])
 
     def last(self, run: int, dtype: torch.dtype) -> dict[str, Tensor]:
         """The last value of each tag, as Lightning keeps it for callbacks.

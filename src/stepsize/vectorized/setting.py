@@ -12,6 +12,7 @@ from typing import Any
 from pytorch_lightning.utilities.types import LRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.agreement import describe
 from stepsize.instantiate import allowing
@@ -19,6 +20,8 @@ from stepsize.optim import build_optimizer, build_schedule
 from stepsize.optim.table import Table, group_table
 from stepsize.vectorized.layout import Layout
 
+# Options that schedules change.
+MOVED = ("lr", "momentum", "betas")
 # Options that may differ between settings that one optimizer steps.
 _OF_EACH = ("lr", "weight_decay")
 # Other ways through torch's code, in which a number must be a number.
@@ -56,7 +59,10 @@ class _Built:
 
     def __init__(self, optimizer: Optimizer, entry: Mapping[str, Any] | None) -> None:
         self.optimizers = [optimizer]
-        self.lr_scheduler_configs = [] if entry is None else [LRSchedulerConfig(**entry)]
+        self.lr_scheduler_configs = []
+        if entry is not None:
+            plateau = isinstance(entry["scheduler"], ReduceLROnPlateau)
+            self.lr_scheduler_configs = [LRSchedulerConfig(**entry, reduce_on_plateau=plateau)]
 
 
 class _Named:
@@ -84,6 +90,8 @@ class Setting:
         names: the parameters' names of each group.
         scheduler: None for constant rates.
         own_rates: of each group, which the schedule multiplies.
+        follows: the tag that a plateau schedule looks at; None for all other schedules.
+        moves: the steps, from 0, after which the schedule has been moved.
         built: what a run's callback ``Resume`` notes of both, before the first step.
 
     Raises:
@@ -95,8 +103,8 @@ class Setting:
         self.length = length
         self._trained = {name: p.requires_grad for name, p in module.named_parameters()}
         named = self.named({name: p.detach().clone() for name, p in module.named_parameters()})
+        self.optimizer = self.build(named)
         with allowing(config["allow"]):
-            self.optimizer = self.build(named)
             entry = build_schedule(
                 config["scheduler"],
                 self.optimizer,
@@ -112,6 +120,9 @@ class Setting:
         known = {id(parameter): name for name, parameter in named}
         self.names = [[known[id(p)] for p in g["params"]] for g in self.optimizer.param_groups]
         self.scheduler: Any = entry["scheduler"] if entry else None
+        plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+        self.follows: str | None = entry["monitor"] if entry and plateau else None
+        self.moves: list[int] = []
         self._interval = entry["interval"] if entry else "step"
         self._frequency = entry["frequency"] if entry else 1
         self.built = describe(_Built(self.optimizer, entry), _Named(named))  # type: ignore[arg-type]
@@ -125,7 +136,9 @@ class Setting:
 
     def build(self, named: list[tuple[str, nn.Parameter]]) -> Optimizer:
         """The optimizer over other tensors of the same names."""
-        return build_optimizer(self.config["optimizer"], named, self.config["param_groups"] or {})
+        with allowing(self.config["allow"]):
+            groups = self.config["param_groups"] or {}
+            return build_optimizer(self.config["optimizer"], named, groups)
 
     def is_due(self, step: int) -> bool:
         """Whether Lightning moves a schedule after the step with this number, from 0."""
@@ -135,10 +148,22 @@ class Setting:
         return batch + 1 == self.length.per_epoch and (epoch + 1) % self._frequency == 0
 
     def advance(self, step: int) -> None:
-        """Move the schedule as Lightning does after the step with this number, from 0."""
-        if self.scheduler is not None and self.is_due(step):
+        """Move a schedule that counts as Lightning does after the step with this number, from 0."""
+        if self.scheduler is not None and self.follows is None and self.is_due(step):
             self.optimizer._opt_called = True  # type: ignore[attr-defined] # else torch warns
             self.scheduler.step()
+            self.moves.append(step)
+
+    def follow(self, step: int, value: float | None) -> None:
+        """Move a plateau schedule, after the validation that may follow the step.
+
+        Args:
+            step: the step's number, from 0.
+            value: the last one of what it follows; before there is one, it keeps still.
+        """
+        if value is not None and self.is_due(step):
+            self.scheduler.step(value)
+            self.moves.append(step)
 
     @cached_property
     def table(self) -> Table:
@@ -154,7 +179,7 @@ class Setting:
     def moved(self) -> list[dict[str, Any]]:
         """The present options of each group that a schedule may have changed."""
         return [
-            {key: group[key] for key in ("lr", "momentum", "betas") if key in group}
+            {key: group[key] for key in MOVED if key in group}
             for group in self.optimizer.param_groups
         ]
 
@@ -174,10 +199,14 @@ class Setting:
             ]
         )
 
-    def state(self) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        """The present groups of the optimizer's ``state_dict``, and the schedule's own."""
-        schedule = None if self.scheduler is None else copy.deepcopy(self.scheduler.state_dict())
-        return copy.deepcopy(self.optimizer.state_dict()["param_groups"]), schedule
+    def groups(self) -> list[dict[str, Any]]:
+        """The present groups of the optimizer's ``state_dict``."""
+        groups: list[dict[str, Any]] = copy.deepcopy(self.optimizer.state_dict()["param_groups"])
+        return groups
+
+    def schedule(self) -> dict[str, Any] | None:
+        """The present ``state_dict`` of the schedule; None for constant rates."""
+        return None if self.scheduler is None else copy.deepcopy(self.scheduler.state_dict())
 
     def stretches(self, layout: Layout) -> list[list[tuple[int, int]]]:
         """The columns of each group."""

@@ -31,7 +31,8 @@ from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.pace import settle
 from stepsize.vectorized.recording import Recorder
 from stepsize.vectorized.trial import reason_against_stacking
-from stepsize.vectorized.updates import State, make_updates
+from stepsize.vectorized.update import State
+from stepsize.vectorized.updates import make_updates
 
 # The share of ended runs from which on the others are moved together.
 _ENDED_SHARE = 0.1
@@ -101,6 +102,7 @@ class Training:
         self._updates, order = make_updates(group.settings, layout, group.owners)
         self._runs = np.array(order)  # the run in each row of the stack
         self._alive = np.ones(runs, dtype=bool)  # of the rows
+        self._follow = any(setting.follows is not None for setting in group.settings)
         initial = {parts: layout.row(parts.module) for parts in group.parts}
         rows = torch.stack([initial[group.parts[run]] for run in order])
         self._weights = rows.to(device, dtype)
@@ -176,8 +178,19 @@ class Training:
         validates = self._validates(step + 1)
         if validates:
             self._validate(step + 1, np.flatnonzero(self._alive))
+        rows = np.array(list(ending), dtype=int)
+        if ending and not validates and self._streams.val is not None:
+            self._validate(step + 1, rows)  # Lightning does, when it is told to stop
+        if self._follow:
+            self._move_plateaus(step)
         if ending:
-            self._end(np.array(list(ending)), step + 1, ending, validated=validates)
+            self._end(rows, step + 1, ending, validated=self._streams.val is not None)
+
+    def _move_plateaus(self, step: int) -> None:
+        for run in self._runs[self._alive].tolist():
+            setting = self.group.settings[self.group.owners[run]]
+            if setting.follows is not None:
+                setting.follow(step, self._recorder.latest(run, setting.follows))
 
     def _batch(self) -> Batch:
         return self._streams.batch(self._upcoming, self._runs)
@@ -197,10 +210,6 @@ class Training:
     ) -> None:
         """Log the final values of some rows, keep what has come of them, and let them go."""
         weights = self._of(rows)
-        validates = self._streams.val is not None
-        if validates and not validated and reasons:
-            self._validate(step, rows)  # Lightning does, when it is told to stop
-            validated = True
         ends = []
         if self.group.parts[0].data.full_batch:
             batch = self._streams.batch(self._upcoming, self._runs[rows])
@@ -210,7 +219,8 @@ class Training:
         if self._recorder.gap is not None:
             self._recorder.gaps(step, self._recorder.gap.of(weights), rows)
             ends += ["train/gap", "train/log10_gap"]
-        states = {number: s.state() for number, s in enumerate(self.group.settings)}
+        owners = {self.group.owners[run] for run in self._runs[rows].tolist()}
+        schedules = {owner: self.group.settings[owner].schedule() for owner in owners}
         for position, row in enumerate(rows.tolist()):
             run = int(self._runs[row])
             update = next(u for u in self._updates if u.rows.start <= row < u.rows.stop)
@@ -222,12 +232,13 @@ class Training:
                 reasons.get(row),
                 weights[position],
                 state,
-                *states[self.group.owners[run]],
+                update.groups_of(row - update.rows.start),
+                schedules[self.group.owners[run]],
                 metrics=self._recorder.last(run, self._weights.dtype),
                 tags=ends,
                 validated=validated,
             )
-        if validates and not validated:
+        if self._streams.val is not None and not validated:
             self._validate(step, rows)
         self._alive[rows] = False
         if self._alive.mean() <= 1 - _ENDED_SHARE and reasons:
