@@ -20,15 +20,19 @@ ELEMENTWISE = (
     "sgd", "asgd", "adagrad", "adadelta", "adam", "adamw", "adamax", "nadam", "radam", "rmsprop",
     "rprop",
 )  # fmt: skip
-_ALWAYS = ("trainer.accelerator=cpu", "callbacks.picture=null", "logger=none")
+_ALWAYS = ("trainer.accelerator=cpu", "logger=none")
 
 Rows = dict[int, dict[str, float]]
 
 
 def config_of(*words: str, folder: Path) -> dict[str, Any]:
     """The whole configuration of a run, as ``Run.config`` has it."""
-    config: Any = OmegaConf.to_container(composed(*words, *_ALWAYS, folder=folder), resolve=True)
+    config: Any = OmegaConf.to_container(_composed(*words, folder=folder), resolve=True)
     return config
+
+
+def _composed(*words: str, folder: Path) -> Any:
+    return composed("pictures=false", *words, *_ALWAYS, folder=folder)
 
 
 def varied(
@@ -59,7 +63,7 @@ def alone(*words: str, folder: Path) -> tuple[Rows, dict[str, Any], dict[str, An
     """Train one run in the ordinary way: its rows, result and checkpoint."""
     import torch
 
-    train(composed(*words, *_ALWAYS, folder=folder))
+    train(_composed(*words, folder=folder))
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         rows = {
             int(row.pop("step")): {tag: float(value) for tag, value in row.items() if value}

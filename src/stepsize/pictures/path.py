@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,6 +39,13 @@ class Path:
         if len(self._points) > self.most:
             self.stride *= 2
             self._points = {s: p for s, p in self._points.items() if s % self.stride == 0}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Path:
+        """The same steps with what ``change`` makes of each point."""
+        path = Path(self.most)
+        path.stride = self.stride
+        path._points = {step: change(point) for step, point in self._points.items()}
+        return path
 
     def steps(self) -> Tensor:
         """The steps ``[n]`` of the points, int64."""

@@ -39,19 +39,17 @@ class Trajectory(Picture):
     def __init__(self, dirpath: str, title: str) -> None:
         super().__init__(dirpath, title)
         self.path = Path()
-        self._plane: Tensor | None = None
+        self.plane: Tensor | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        net = getattr(pl_module, "net", None)
-        if isinstance(net, Quadratic) and net.dim > 2:
-            self._plane = _slow_and_steep(net)
+        self.plane = self.plane_of(pl_module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step
         if self.path.wants(step):
-            point = self._point(pl_module)
+            point = self.point_of(pl_module)
             if point is not None:
                 self.path.add(step, point)
 
@@ -61,17 +59,24 @@ class Trajectory(Picture):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.path.load_state_dict(state_dict)
 
-    def _point(self, module: pl.LightningModule) -> Tensor | None:
+    @staticmethod
+    def plane_of(module: nn.Module) -> Tensor | None:
+        """Orthonormal rows ``[2, dim]`` that points are shown in; None for points of the plane."""
+        net = getattr(module, "net", None)
+        return _slow_and_steep(net) if isinstance(net, Quadratic) and net.dim > 2 else None
+
+    def point_of(self, module: nn.Module) -> Tensor | None:
+        """Where the parameters are now, ``[2]``; None for a model that has no such place."""
         x = getattr(getattr(module, "net", None), "x", None)
         if x is None:
             return None
         x = x.detach()
-        if self._plane is not None:
-            return self._plane @ x
+        if self.plane is not None:
+            return self.plane @ x
         return x.clone() if x.shape == (2,) else None
 
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
-        end = self._point(module)
+        end = self.point_of(module)
         net: Any = getattr(module, "net", None)
         if end is None or not hasattr(net, "surface"):
             raise ValueError("a trajectory is drawn for a surface of two numbers or a Quadratic")
@@ -82,7 +87,7 @@ class Trajectory(Picture):
         minimum = _minimum(net)
 
         axes = figure.add_subplot()
-        if self._plane is None:
+        if self.plane is None:
             axes.set(xlabel="$x_1$", ylabel="$x_2$")
         else:
             slow, steep = min(net.eigenvalues), max(net.eigenvalues)
@@ -105,7 +110,7 @@ class Trajectory(Picture):
         """Tint f from white in the valley to blue on the hills, evenly in its logarithm."""
         across, up = torch.linspace(low[0], high[0], _ACROSS), torch.linspace(low[1], high[1], _UP)
         grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).to(net.x)
-        points = grid if self._plane is None else grid @ self._plane
+        points = grid if self.plane is None else grid @ self.plane
         values = net.surface(points).cpu().double()
         if not (values.isfinite().all() and values.min() < values.max()):
             return

@@ -17,6 +17,7 @@ from stepsize.modules import Module
 from stepsize.optim import optimizer_classes, sparse_parameter_names
 from stepsize.optim.limits import has_modes
 from stepsize.optim.scheduler_checks import is_kind
+from stepsize.pictures.trajectory import Trajectory
 from stepsize.profiler import NoProfiler
 from stepsize.tensorboard import RowLogger
 
@@ -88,7 +89,7 @@ def _reasons(config: Mapping[str, Any]) -> Iterator[str]:
         if not is_kind(kind, _WATCHING):
             yield f"callbacks.{name} takes part in the training"
         if is_kind(kind, Picture) and config["pictures"] and _looks_at_steps(kind):
-            yield f"callbacks.{name} draws the way of a run; pictures=false leaves it out"
+            yield f"callbacks.{name} looks at every step; pictures=false leaves it out"
     for name, logger in (config["logger"] or {}).items():
         if logger and locate(logger["_target_"]) is not RowLogger:
             yield f"logger.{name} is not stepsize.tensorboard.RowLogger"
@@ -121,8 +122,10 @@ def reason_against_parts(module: Any, data: Any) -> str | None:
 
 
 def _looks_at_steps(kind: Any) -> bool:
-    """Whether a callback has a hook that is called in every step."""
-    return kind.on_train_batch_start is not None or kind.on_train_batch_end is not None
+    """Whether a callback has a hook of its own that is called in every step."""
+    return kind is not Trajectory and (
+        kind.on_train_batch_start is not None or kind.on_train_batch_end is not None
+    )
 
 
 def _overridden(kind: type, shared: type, lightnings: type, own: set[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from stepsize.instantiate import allowing, instantiate, locate
 from stepsize.optim.scheduler_checks import is_kind
 from stepsize.optim.table import is_plain, markdown, one_line, plain_text, title
 from stepsize.outcome import ended, reached, target_of, told
+from stepsize.pictures.trajectory import Trajectory
 from stepsize.run import Run
 from stepsize.vectorized.checkpoints import checkpoint_of
 from stepsize.vectorized.events import event, event_file, opening, records_of, row_events
@@ -84,7 +85,7 @@ def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
     values = reached(config, history, outcome.steps, outcome.optimum)
     values |= ended(config, values["metrics"], outcome.diverged)
     _write_log(folder / "train.log", run, outcome, how, values)
-    return _Ended(run, outcome, values, _pictures(config, outcome))
+    return _Ended(run, outcome, values, draw_pictures(config, outcome))
 
 
 def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
     }
 
 
-def _pictures(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
+def draw_pictures(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
     """Draw what is asked for; its tags and the pictures as arrays [height, width, 3]."""
     asked = _configured(config, Picture) if config["pictures"] else {}
     if not asked:
@@ -113,7 +114,11 @@ def _pictures(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]
     for name, entry in asked.items():
         with allowing(config["allow"]):
             picture = instantiate(entry, where=f"callbacks.{name}")
-        picture.on_train_end(trainer, outcome.module())
+        module = outcome.module()
+        if isinstance(picture, Trajectory) and outcome.way is not None:
+            picture.on_train_start(trainer, module)
+            picture.path = outcome.way
+        picture.on_train_end(trainer, module)
         if picture.file.is_file():
             drawn.append((f"picture/{picture.name}", imread(picture.file)[..., :3]))
     return drawn

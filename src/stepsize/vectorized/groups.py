@@ -22,6 +22,7 @@ from stepsize.vectorized.eligible import reason_against, reason_against_parts
 from stepsize.vectorized.layout import Layout
 from stepsize.vectorized.setting import Length, Setting
 from stepsize.vectorized.stepping import reason_against_stepping
+from stepsize.vectorized.ways import draws_ways
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ def _group_key(config: Mapping[str, Any], parts: Parts) -> str:
         config["allow"],
         config["monitor"],  # of a schedule's entry
         [watching(config, kind) for kind in (Divergence, Norms)],
+        draws_ways(config),
         layout.names,
         layout.shapes,
         _constants(parts.module),

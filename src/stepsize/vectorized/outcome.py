@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stepsize.callbacks import Divergence
 from stepsize.data import InMemoryData
+from stepsize.pictures.path import Path
 from stepsize.vectorized.curves import Curves
 from stepsize.vectorized.setting import Length, Setting
 
@@ -25,6 +26,7 @@ class Outcome:
         length: what a run takes that does not diverge.
         diverged: what happened and when, as :class:`stepsize.callbacks.Divergence` says it; None
             where nothing did.
+        way: the iterates that its picture shows; None where there is no such picture.
         optimum: the smallest value of the objective, where it is known.
         seconds: its share of the time that all took together.
         setting: its optimizer and schedule, which other runs share.
@@ -46,6 +48,7 @@ class Outcome:
     steps: int
     length: Length
     diverged: str | None
+    way: Path | None
     optimum: float | None
     seconds: float
     setting: Setting

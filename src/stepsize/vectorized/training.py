@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from stepsize.callbacks import Divergence, Norms
+from stepsize.pictures.path import Path
 from stepsize.vectorized.batches import Batch, Streams
 from stepsize.vectorized.eligible import PRECISIONS
 from stepsize.vectorized.gaps import StackedGap
@@ -33,6 +34,7 @@ from stepsize.vectorized.recording import Recorder
 from stepsize.vectorized.trial import reason_against_stacking
 from stepsize.vectorized.update import State
 from stepsize.vectorized.updates import make_updates
+from stepsize.vectorized.ways import Ways
 
 # The share of ended runs from which on the others are moved together.
 _ENDED_SHARE = 0.1
@@ -55,6 +57,7 @@ class _End:
     metrics: dict[str, Tensor]
     tags: list[str]
     validated: bool
+    way: Path | None
 
 
 class Training:
@@ -108,6 +111,7 @@ class Training:
         self._weights = rows.to(device, dtype)
         self._gradients = torch.zeros_like(self._weights)
         self._attach([np.arange(update.runs) for update in self._updates])
+        self._ways = Ways.where_drawn(config, copy.deepcopy(module).to(dtype), layout, runs)
         gap = StackedGap.where_known(module, group.parts[0].data)
         self._recorder = Recorder(runs, gap, watching(config, Divergence))
         self._recorder.place(self._runs, self._alive)
@@ -145,6 +149,8 @@ class Training:
         recorder, updates = self._recorder, self._updates
         batch = self._batch()
         self._upcoming = next(self._streams)
+        if self._ways is not None:
+            self._ways.note(step, self._weights, self._runs)
         logged = step % self._every == 0
         rates = [update.rates() for update in updates] if logged else []
         gaps = recorder.gap.of(self._weights) if logged and recorder.gap is not None else None
@@ -237,6 +243,7 @@ class Training:
                 metrics=self._recorder.last(run, self._weights.dtype),
                 tags=ends,
                 validated=validated,
+                way=None if self._ways is None else self._ways.of(run),
             )
         if self._streams.val is not None and not validated:
             self._validate(step, rows)
@@ -280,6 +287,7 @@ class Training:
             end_tags=end.tags,
             validated_before_end=end.validated,
             diverged=end.reason,
+            way=end.way,
             optimum=None if gap is None else gap.optimum,
             seconds=self._seconds / len(group.numbers),
             module=partial(self._module, run),
