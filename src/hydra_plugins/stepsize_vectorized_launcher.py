@@ -7,10 +7,15 @@ before it knows the module, so that a dataclass here must do without postponed a
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+
+if TYPE_CHECKING:
+    from stepsize.vectorized.templates import Composed
 
 
 @dataclass
@@ -36,15 +41,20 @@ class Vectorized(BasicLauncher):
     def __init__(self, processes: int = 0) -> None:
         super().__init__()
         self.processes = processes
+        self._computed = False  # whether this process has: then it must not be forked any more
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Leave for every job what the basic launcher would leave."""
+        """Leave for every job what the basic launcher would leave.
+
+        A sweeper such as Optuna's calls this for each of its batches.
+        """
         from hydra.core.utils import configure_log, setup_globals
+        from omegaconf.errors import OmegaConfBaseException
 
         from stepsize.earlier import Earlier
-        from stepsize.outcome import told, worst
+        from stepsize.errors import told_in_one_line
         from stepsize.vectorized.launching import run_apart, tell_left, train_jobs
         from stepsize.vectorized.templates import Templates
 
@@ -53,24 +63,41 @@ class Vectorized(BasicLauncher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         templates = Templates(self.config, self.hydra_context.config_loader)
-        jobs = [
-            templates.complete(words, initial_job_idx + index)
-            for index, words in enumerate(job_overrides)
-        ]
+        jobs, returns = {}, {}
+        for number, words in enumerate(job_overrides, initial_job_idx):
+            try:
+                jobs[number] = templates.complete(words, number)
+            except (ValueError, OmegaConfBaseException):  # a value is missing: a run that failed
+                (returns[number],) = super().launch([words], number)
+        with told_in_one_line():
+            for job in jobs.values():
+                overwrite = bool(job.config["overwrite"])
+                Earlier.look(job.folder).agreed(job.unresolved, overwrite=overwrite)
+        # Samplers ask for the same words twice in a batch: one folder, one run.
+        distinct = list({job.folder: job for job in jobs.values()}.values())
         processes = self.processes or os.cpu_count() or 1
-        objectives, left, untouched = train_jobs(jobs, processes)
+        left, computed = train_jobs(distinct, 1 if self._computed else processes)
+        self._computed |= computed
         tell_left(left)
         ordinary = super().launch
-        run_apart(
-            lambda index: ordinary([jobs[index].words], initial_job_idx + index),
+        self._computed |= run_apart(
+            lambda index: ordinary([distinct[index].words], distinct[index].number),
             sorted(left),
-            processes if untouched else 1,
+            1 if self._computed else processes,
         )
-        returns = []
-        for index, job in enumerate(jobs):
-            done = JobReturn(overrides=list(job.words), cfg=None, status=JobStatus.COMPLETED)
-            result = Earlier.look(job.folder).result
-            found = told(result) if result else worst(job.config["mode"])
-            done.return_value = objectives.get(index, found)
-            returns.append(done)
-        return returns
+        returns.update({number: _returned(job) for number, job in jobs.items()})
+        return [returns[number] for number in sorted(returns)]
+
+
+def _returned(job: "Composed") -> JobReturn:
+    """What the basic launcher would return of a job that has been run."""
+    from stepsize.earlier import Earlier
+    from stepsize.outcome import told, worst
+
+    result = Earlier.look(job.folder).result
+    done = JobReturn(overrides=list(job.words), status=JobStatus.COMPLETED)
+    done.return_value = told(result) if result else worst(job.config["mode"])
+    if job.config["fail_fast"] and result.get("status") == "failed":
+        done.status = JobStatus.FAILED
+        done.return_value = CompactHydraException(result["reason"])
+    return done

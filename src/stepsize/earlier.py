@@ -17,6 +17,10 @@ _CURVES = ("metrics.csv", "metrics.part", "*.png", "events.out.tfevents*")
 _SHOWN = 4
 
 
+class ChangedError(ValueError):
+    """A run's folder holds a run with another configuration; the message shows how."""
+
+
 @dataclass(frozen=True)
 class Earlier:
     """An earlier attempt at a run.
@@ -58,10 +62,12 @@ class Earlier:
         Args:
             config: the new configuration, interpolations unresolved, as Hydra saves it.
         """
-        if not self.begun:
+        file = self.folder / ".hydra" / "config.yaml"
+        unsettled = self.result.get("status") == "failed" and not file.exists()
+        if not self.begun or unsettled:  # a value was missing, so that it never took the folder
             return []
         try:
-            text = (self.folder / ".hydra" / "config.yaml").read_text("utf-8")
+            text = file.read_text("utf-8")
             old = dict(_leaves(yaml.load(text, Loader=_LOADER) or {}))
         except (FileNotFoundError, yaml.YAMLError):
             return ["its .hydra/config.yaml cannot be read"]
@@ -84,12 +90,12 @@ class Earlier:
             This attempt; where it is to be trained anew, one with nothing to go on from.
 
         Raises:
-            ValueError: the configuration has changed; shows how.
+            ChangedError: the configuration has changed; shows how.
         """
         found = self.differences(config)
         if found and not overwrite:
             more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
-            raise ValueError(
+            raise ChangedError(
                 f"{self.folder} holds a run with another configuration: "
                 f"{'; '.join(found[:_SHOWN])}{more}; give overwrite=true to train it anew, or "
                 "another name"

@@ -7,6 +7,7 @@ import logging
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from stepsize.earlier import ChangedError
 from stepsize.errors import one_line, told_in_one_line
 from stepsize.outcome import worst
 from stepsize.run import in_sweep
@@ -19,7 +20,8 @@ def run_job(cfg: DictConfig) -> float:
     """Train; a run that fails in a sweep counts as infinitely bad, so that the others go on.
 
     Its traceback is in its ``train.log`` by then, its reason in ``result.json``, and the sweep will
-    end with status 1. With ``fail_fast=true`` it ends the sweep instead.
+    end with status 1. With ``fail_fast=true`` it ends the sweep instead, and so does a folder that
+    holds a run with another configuration: that has nothing to say about this one.
 
     Args:
         cfg: the configuration as Hydra composes it.
@@ -30,7 +32,7 @@ def run_job(cfg: DictConfig) -> float:
         try:
             return train(cfg)
         except Exception as error:
-            if cfg.fail_fast or not in_sweep():
+            if cfg.fail_fast or not in_sweep() or isinstance(error, ChangedError):
                 raise
             log.info("failed: %s", one_line(error))
             return worst(cfg.mode)

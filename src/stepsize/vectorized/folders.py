@@ -22,7 +22,7 @@ from stepsize.hparams import flattened, hparams_of, result_scalars, session_end,
 from stepsize.instantiate import allowing, instantiate, locate
 from stepsize.optim.scheduler_checks import is_kind
 from stepsize.optim.table import is_plain, markdown, one_line, plain_text, title
-from stepsize.outcome import ended, reached, target_of, told
+from stepsize.outcome import ended, reached, target_of
 from stepsize.pictures.trajectory import Trajectory
 from stepsize.run import Run
 from stepsize.vectorized.checkpoints import checkpoint_of
@@ -43,25 +43,20 @@ class _Ended:
     pictures: list[tuple[str, Any]]
 
 
-def write_folders(jobs: Sequence[Composed], outcomes: Sequence[Outcome], how: str) -> list[float]:
+def write_folders(jobs: Sequence[Composed], outcomes: Sequence[Outcome], how: str) -> None:
     """Write the folders of runs that were trained together.
 
     Args:
         jobs: what they are.
         outcomes: what has come of each.
         how: they were trained, in words.
-
-    Returns:
-        What a sweeper is told of each.
     """
-    objectives = []
     everything = list(zip(jobs, outcomes, strict=True))
     for start in range(0, len(jobs), _AT_ONCE):
         runs = [_write(job, outcome, how) for job, outcome in everything[start : start + _AT_ONCE]]
         _write_events(runs)
-        # Last, since a folder with a result is done.
-        objectives += [told(one.run.write_result(**one.values)) for one in runs]
-    return objectives
+        for one in runs:  # last, since a folder with a result is done
+            one.run.write_result(**one.values)
 
 
 def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:

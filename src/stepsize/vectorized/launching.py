@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,41 +16,36 @@ import torch
 
 from stepsize.earlier import Earlier
 from stepsize.errors import one_line
-from stepsize.outcome import told
 from stepsize.vectorized.folders import write_folders
-from stepsize.vectorized.groups import pick_device, sort_out
+from stepsize.vectorized.groups import Group, pick_device, sort_out
 from stepsize.vectorized.templates import Composed
 from stepsize.vectorized.training import CannotStackError, Training
 
 log = logging.getLogger(__name__)
 
+_SECONDS_BETWEEN_LINES = 10.0
 _FEW = 4  # runs for which a second process is not worth its start
 
 
-def train_jobs(
-    jobs: Sequence[Composed], processes: int
-) -> tuple[dict[int, float], dict[int, str], bool]:
+def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, str], bool]:
     """Train what can be trained together, and leave its folders.
 
     Args:
-        jobs: of a sweep.
+        jobs: of a sweep, each with a folder of its own.
         processes: how many to use; on a GPU it is one.
 
     Returns:
-        By the job's position: what a sweeper is told; and why the others must be run by themselves.
-        Then whether this process has computed nothing, so that it can still be forked: a fork has
-        the memory of OpenMP's threads and not the threads.
+        By the job's position why it must be run by itself. Then whether this process has computed,
+        and must not be forked any more: a fork has the memory of the threads of OpenMP and of
+        torch's compiler, and not the threads, and waits for them for ever.
     """
-    objectives: dict[int, float] = {}
     left: dict[int, str] = {}
     fresh = []
     for position, job in enumerate(jobs):
         earlier = Earlier.look(job.folder)
         if not earlier.begun:
             fresh.append(position)
-        elif not earlier.differences(job.unresolved) and earlier.is_done:
-            objectives[position] = told(earlier.result)
-        else:
+        elif earlier.differences(job.unresolved) or not earlier.is_done:
             left[position] = "an earlier attempt has left something in its folder"
     shares = _shares(jobs, fresh, processes)
     if len(shares) > 1:
@@ -59,25 +55,27 @@ def train_jobs(
             parts = list(pool.map(_train_share, [[jobs[p] for p in share] for share in shares]))
     else:
         parts = [_train_share([jobs[p] for p in share]) for share in shares]
-    for share, (told_of, why) in zip(shares, parts, strict=True):
-        objectives.update({share[index]: value for index, value in told_of.items()})
+    for share, why in zip(shares, parts, strict=True):
         left.update({share[index]: reason for index, reason in why.items()})
-    return objectives, left, len(shares) != 1
+    return left, len(shares) == 1
 
 
-def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: int) -> None:
+def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: int) -> bool:
     """Call ``run`` for each number, shared out among forks of this process where that is safe.
 
     Args:
         run: trains one run, whose folder says what came of it.
         numbers: of the runs.
         processes: how many; with one, or where a fork is not safe, it is this process itself.
+
+    Returns:
+        Whether this process has computed.
     """
     count = min(processes, len(numbers)) if sys.platform == "linux" else 1
     if count <= 1:
         for number in numbers:
             run(number)
-        return
+        return bool(numbers)
 
     def work(share: Sequence[int]) -> None:
         torch.set_num_threads(1)
@@ -96,6 +94,7 @@ def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: i
         for worker in workers:
             worker.terminate()  # a run that is cut off saves, and says so
             worker.join()
+    return False
 
 
 def tell_left(left: dict[int, str]) -> None:
@@ -104,12 +103,11 @@ def tell_left(left: dict[int, str]) -> None:
         log.info("%d run%s one by one: %s", times, "" if times == 1 else "s", reason)
 
 
-def _train_share(jobs: Sequence[Composed]) -> tuple[dict[int, float], dict[int, str]]:
+def _train_share(jobs: Sequence[Composed]) -> dict[int, str]:
     groups, left = sort_out([job.config for job in jobs])
-    objectives: dict[int, float] = {}
     for group in groups:
         try:
-            training = Training(group)
+            training = Training(group, tell=_teller(group))
             log.info("%d runs together: %s", len(group.numbers), training.how)
             outcomes = training.run()
         except CannotStackError as error:
@@ -119,9 +117,26 @@ def _train_share(jobs: Sequence[Composed]) -> tuple[dict[int, float], dict[int, 
             log.debug("training together ended with this error", exc_info=True)
             left.update(dict.fromkeys(group.numbers, f"together they failed: {one_line(error)}"))
             continue
-        values = write_folders([jobs[n] for n in group.numbers], outcomes, training.how)
-        objectives.update(zip(group.numbers, values, strict=True))
-    return objectives, left
+        write_folders([jobs[n] for n in group.numbers], outcomes, training.how)
+    return left
+
+
+def _teller(group: Group) -> Callable[[int], None]:
+    """Says now and then how far a group is, whose folders are written in the end."""
+    began = time.monotonic()
+    runs, steps = len(group.numbers), group.length.steps
+    next_line = began + _SECONDS_BETWEEN_LINES
+
+    def tell(step: int) -> None:
+        nonlocal next_line
+        now = time.monotonic()
+        if now > next_line:
+            next_line = now + _SECONDS_BETWEEN_LINES
+            left = (now - began) / step * (steps - step)
+            log.info("%d runs together: step %s of %s, %.0f s left", runs, f"{step:,}",
+                     f"{steps:,}", left)  # fmt: skip
+
+    return tell
 
 
 def _shares(jobs: Sequence[Composed], fresh: Sequence[int], processes: int) -> list[list[int]]:
