@@ -3,6 +3,7 @@
 python scripts/benchmark.py step       # a training step: by hand, Lightning's barest Trainer, train
 python scripts/benchmark.py startup    # --help, --cfg job, and the first optimizer step
 python scripts/benchmark.py sweep      # 770 runs: by hand, ordinary launcher, vectorized launcher
+python scripts/benchmark.py sweep --tasks line,blobs
 """
 
 from __future__ import annotations
@@ -222,11 +223,12 @@ def main() -> None:
     )
     parser.add_argument("what", choices=["step", "startup", "sweep"])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tasks", help="of sweep, such as line,blobs; without it all four")
     arguments = parser.parse_args()
     if arguments.what == "sweep":
-        from sweep_speed import sweep  # type: ignore[import-not-found] # beside this file
+        from sweep_speed import TASKS, sweep  # type: ignore[import-not-found] # beside this file
 
-        sweep(arguments.repeats)
+        sweep(arguments.repeats, arguments.tasks.split(",") if arguments.tasks else TASKS)
     else:
         {"step": step, "startup": startup}[arguments.what](arguments.repeats)
 

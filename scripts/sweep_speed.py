@@ -105,12 +105,13 @@ def by_hand(task: str, name: str) -> float:
     return (time.perf_counter() - began) / BY_HAND
 
 
-def sweep(repeats: int, seeds: int = 10, tasks: Sequence[str] = TASKS) -> None:
+def sweep(repeats: int, tasks: Sequence[str] = TASKS, seeds: int = 10) -> None:
     """Compare sweeps of 11 element-wise optimizers at 7 rates, 1,000 steps each."""
     import torch
 
     torch.set_num_threads(1)
     cores = os.cpu_count() or 1
+    console = Console(width=120)
     table = Table("task", "runs", "by hand", "ordinary", "vectorized", "of it compiling",
                   "than by hand", "than ordinary", f"on {cores} cores")  # fmt: skip
     for task in tasks:
@@ -126,18 +127,22 @@ def sweep(repeats: int, seeds: int = 10, tasks: Sequence[str] = TASKS) -> None:
             compiling.append(sum(seconds))
             with _fresh_compiler():
                 all_cores.append(launch("vectorized", jobs, cores))
+            console.print(
+                f"{task}: {hand[-1]:.0f} s by hand, {ordinary[-1]:.0f} s ordinary, {one[-1]:.1f} s "
+                f"vectorized, {all_cores[-1]:.1f} s on {cores} cores", style="dim",
+            )  # fmt: skip
         a, b, c, d, e = map(statistics.median, (hand, ordinary, one, compiling, all_cores))
         table.add_row(
             task, f"{len(jobs):,}", f"{a:.0f} s", f"{b:.0f} s", f"{c:.1f} s", f"{d:.1f} s",
             f"{a / c:.0f} x faster", f"{b / c:.0f} x faster", f"{e:.1f} s",
         )  # fmt: skip
-    console = Console(width=120)
     console.print(table)
     console.print(
         f"{STEPS:,} steps; by hand: {BY_HAND} steps of each optimizer; ordinary: "
         f"{len(sample)} runs; medians of {repeats}; torch {torch.__version__}", style="dim",
     )  # fmt: skip
-    growth(console)
+    if "line" in tasks:
+        growth(console)
 
 
 def growth(console: Console, counts: Sequence[int] = (10, 100, 1_000, 10_000)) -> None:

@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 
 if TYPE_CHECKING:
-    from stepsize.vectorized.templates import Composed
+    from stepsize.vectorized.composed import Composed
 
 
 @dataclass

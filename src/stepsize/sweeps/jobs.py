@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -67,6 +68,12 @@ def combinations(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
     return everything
 
 
+# By the loader, and by the shape: for which words, and what. A command's sweeper and launcher have
+# the same loader and one configuration, and ask for the same jobs.
+_Known = dict[tuple[str, ...], tuple[tuple[str, ...], DictConfig]]
+_COMPOSED: WeakKeyDictionary[ConfigLoader, _Known] = WeakKeyDictionary()
+
+
 class Composer:
     """Composes the configurations of a sweep's jobs: once per choice of files, not once per job.
 
@@ -80,7 +87,7 @@ class Composer:
     def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
         self._config = config
         self._loader = loader
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed = _COMPOSED.setdefault(loader, {})
         self._plain: dict[tuple[str, ...], dict[str, Any]] = {}
         self._groups: dict[str, bool] = {}
 
@@ -123,8 +130,8 @@ class Composer:
         """A configuration of the same files and keys, with Hydra's part; values may differ."""
         shape, _ = self._split(words)
         if shape not in self._composed:
-            self._composed[shape] = self._load(words)
-        return self._composed[shape]
+            self._composed[shape] = tuple(words), self._load(words)
+        return self._composed[shape][1]
 
     def _load(self, words: Sequence[str]) -> DictConfig:
         return self._loader.load_sweep_config(self._config, list(words))

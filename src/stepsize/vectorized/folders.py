@@ -26,9 +26,9 @@ from stepsize.outcome import ended, reached, target_of
 from stepsize.pictures.trajectory import Trajectory
 from stepsize.run import Run
 from stepsize.vectorized.checkpoints import checkpoint_of
+from stepsize.vectorized.composed import Composed
 from stepsize.vectorized.events import event, event_file, opening, records_of, row_events
 from stepsize.vectorized.outcome import Outcome
-from stepsize.vectorized.templates import Composed
 
 _AT_ONCE = 500  # runs whose event files are in memory
 

@@ -20,7 +20,8 @@ from stepsize.tags import check_monitors, monitors_of
 from stepsize.vectorized.building import Builder, Parts, key_of
 from stepsize.vectorized.eligible import reason_against, reason_against_parts
 from stepsize.vectorized.layout import Layout
-from stepsize.vectorized.setting import Length, Setting
+from stepsize.vectorized.length import Length
+from stepsize.vectorized.setting import Setting
 from stepsize.vectorized.stepping import reason_against_stepping
 from stepsize.vectorized.ways import draws_ways
 

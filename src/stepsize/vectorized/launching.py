@@ -16,9 +16,9 @@ import torch
 
 from stepsize.earlier import Earlier
 from stepsize.errors import one_line
+from stepsize.vectorized.composed import Composed
 from stepsize.vectorized.folders import write_folders
 from stepsize.vectorized.groups import Group, pick_device, sort_out
-from stepsize.vectorized.templates import Composed
 from stepsize.vectorized.training import CannotStackError, Training
 
 log = logging.getLogger(__name__)

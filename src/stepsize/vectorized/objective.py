@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch import Tensor
 
 from stepsize.modules import Module
 from stepsize.vectorized.batches import Batch
 from stepsize.vectorized.layout import Layout
+from stepsize.vectorized.one_model import OneModel
 from stepsize.vectorized.programs import Program, Stacked
+from stepsize.vectorized.values import Values, joined
 
 # Tracing a program takes as long as some twenty calls without it.
 _CALLS_BEFORE_TRACING = 4
 _PIECE_OF_EVALUATIONS = 256
 _SMALLEST = 8  # runs in a piece that others are filled up to
-
-
-class Values(NamedTuple):
-    """What an evaluation of all runs gives, a number for each.
-
-    Attributes:
-        loss: [runs].
-        metrics: by name, [runs] each.
-    """
-
-    loss: Tensor
-    metrics: dict[str, Tensor]
-
-
-class _Objective(nn.Module):
-    """Makes ``module.step`` what :func:`torch.func.functional_call` calls."""
-
-    def __init__(self, module: Module) -> None:
-        super().__init__()
-        self.module = module
-        self.points = 1  # of the last batch
-
-    def forward(self, batch: Any, with_metrics: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        step = self.module.step(batch)
-        self.points = len(step.prediction) if step.prediction.ndim else 1
-        return step.loss, self.module.metrics(step) if with_metrics else {}
 
 
 class StackedObjective:
@@ -66,14 +40,9 @@ class StackedObjective:
     def __init__(
         self, module: Module, layout: Layout, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self.layout = layout
         self.dtype = dtype
-        self.device = device
+        self._model = OneModel(module, layout, dtype, device)
         self.piece: int | None = None
-        self._module = copy.deepcopy(module).to(device, dtype)
-        self._train = _Objective(self._module)
-        self._evaluate = _Objective(copy.deepcopy(self._module).eval())
-        self._bound = (0, 0)  # which row is the module's own at the moment
         self._programs: dict[Any, Program] = {}
         self._compiled: dict[Any, Program] = {}
         self._calls: Counter[Any] = Counter()
@@ -92,7 +61,7 @@ class StackedObjective:
         """
         with _default_dtype(self.dtype):
             if self.piece is None:
-                return self._one_by_one(weights, batch, out, with_metrics)
+                return self._model.one_by_one(weights, batch, out, with_metrics)
             return self._in_pieces(weights, batch, self.piece, with_metrics, out)
 
     @torch.no_grad()
@@ -101,16 +70,12 @@ class StackedObjective:
         with _default_dtype(self.dtype):
             if len(weights) > 1:
                 return self._in_pieces(weights, batch, _PIECE_OF_EVALUATIONS, with_metrics)
-            # vmap alone would take several times as long.
-            tensors, axis = batch.of(slice(0, 1))
-            single = tensors if axis is None else tuple(tensor[0] for tensor in tensors)
-            loss, metrics = self._call(self._evaluate, weights[0], single, with_metrics)
-            return Values(loss[None], {name: value[None] for name, value in metrics.items()})
+            return self._model.evaluate(weights[0], batch, with_metrics)
 
     def validate(self, weights: Tensor, batch: Batch) -> Values:
         """The same as Lightning logs it in a validation: a mean over batches, here of one."""
         loss, metrics = self.evaluate(weights, batch)
-        points = self._evaluate.points
+        points = self._model.evaluated_points
 
         def mean(value: Tensor) -> Tensor:
             return (value * points).to(self.dtype) / points
@@ -136,7 +101,9 @@ class StackedObjective:
         tensors, axis = batch.of(rows)
         with _default_dtype(self.dtype):
             # With metrics also where they are not looked at: compiling twice would take longer.
-            program = Program(self._stacked(axis, True, True), weights[rows], tensors).compiled()
+            program = Program(
+                self._model.stacked(axis, True, True), weights[rows], tensors
+            ).compiled()
         for with_metrics in (False, True):
             self._compiled[_key(piece, tensors, axis, with_metrics, True)] = program
         self.piece = piece
@@ -167,7 +134,7 @@ class StackedObjective:
                 gradients[rows].copy_(gradient[0][:count])
             losses.append(loss[:count])
             metrics.append({name: value[:count] for name, value in named.items()})
-        return _joined(losses, metrics)
+        return joined(losses, metrics)
 
     def _filled_up(self, count: int, piece: int, with_gradients: bool) -> int:
         """The size of the piece for so many runs: a few sizes, so that few programs are traced."""
@@ -192,73 +159,12 @@ class StackedObjective:
         known = self._compiled.get(key) or self._programs.get(key)
         if known is not None:
             return known
-        function = self._stacked(axis, with_metrics, with_gradients)
+        function = self._model.stacked(axis, with_metrics, with_gradients)
         self._calls[key] += 1
         if self._calls[key] <= _CALLS_BEFORE_TRACING and not at_once:
             return function
         self._programs[key] = Program(function, weights, tensors)
         return self._programs[key]
-
-    def _stacked(self, axis: int | None, with_metrics: bool, with_gradients: bool) -> Stacked:
-        objective = self._train if with_gradients else self._evaluate
-
-        def one(row: Tensor, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
-            return self._call(objective, row, batch, with_metrics)
-
-        if not with_gradients:
-
-            def evaluated(weights: Tensor, tensors: tuple[Tensor, ...]) -> Any:
-                loss, metrics = vmap(one, in_dims=(0, axis))(weights, tensors)
-                return (loss,), metrics
-
-            return evaluated
-
-        def differentiated(weights: Tensor, tensors: tuple[Tensor, ...]) -> Any:
-            both = vmap(grad_and_value(one, has_aux=True), in_dims=(0, axis))
-            gradient, (loss, metrics) = both(weights, tensors)
-            return (loss, gradient), metrics
-
-        return differentiated
-
-    def _call(
-        self, objective: _Objective, row: Tensor, batch: Any, with_metrics: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        weights = {f"module.{name}": value for name, value in self.layout.split(row).items()}
-        return functional_call(objective, weights, (batch, with_metrics))
-
-    def _bind(self, row: Tensor, gradient: Tensor) -> None:
-        """Make a row the module's parameters, and another their gradients."""
-        rows = zip(row.split(self.layout.sizes), gradient.split(self.layout.sizes), strict=True)
-        for parameter, (value, slot) in zip(self._module.parameters(), rows, strict=True):
-            parameter.data = value.view(parameter.shape)
-            parameter.grad = slot.view(parameter.shape)
-
-    def _one_by_one(self, weights: Tensor, batch: Batch, out: Tensor, with_metrics: bool) -> Values:
-        """Each run with a plain backward pass."""
-        losses, metrics = [], []
-        for index in range(len(weights)):
-            row, gradient = weights[index], out[index]
-            place = row.data_ptr(), gradient.data_ptr()
-            if place != self._bound:
-                self._bind(row, gradient)
-                self._bound = place
-            gradient.zero_()
-            tensors, axis = batch.of(slice(index, index + 1))
-            if axis is not None:
-                tensors = tuple(tensor[0] for tensor in tensors)
-            loss, named = self._train(tensors, with_metrics)
-            loss.backward()
-            losses.append(loss.detach()[None])
-            metrics.append({name: value.detach()[None] for name, value in named.items()})
-        return _joined(losses, metrics)
-
-
-def _joined(losses: list[Tensor], metrics: list[dict[str, Tensor]]) -> Values:
-    if len(losses) == 1:
-        return Values(losses[0], metrics[0])
-    return Values(
-        torch.cat(losses), {name: torch.cat([m[name] for m in metrics]) for name in metrics[0]}
-    )
 
 
 def _repeat_last(tensor: Tensor, times: int) -> Tensor:

@@ -12,7 +12,8 @@ from stepsize.callbacks import Divergence
 from stepsize.data import InMemoryData
 from stepsize.pictures.path import Path
 from stepsize.vectorized.curves import Curves
-from stepsize.vectorized.setting import Length, Setting
+from stepsize.vectorized.length import Length
+from stepsize.vectorized.setting import Setting
 
 
 @dataclass(frozen=True)

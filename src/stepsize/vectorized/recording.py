@@ -13,44 +13,44 @@ from stepsize.callbacks import Divergence
 from stepsize.vectorized.curves import Curves
 from stepsize.vectorized.gaps import StackedGap
 from stepsize.vectorized.norms import group_norms
-from stepsize.vectorized.objective import Values
+from stepsize.vectorized.stack import Stack
 from stepsize.vectorized.update import Update
+from stepsize.vectorized.values import Values
 
 
 class Recorder:
     """Logs rows, and tells which runs have diverged.
 
-    Rows of the table (a run's step) and rows of the stack (a run's place in it) are two things:
-    ``place`` says which run each row of the stack has, and which of these still count.
+    Rows of the table (a run's step) and rows of the stack (a run's place in it) are two things.
 
     Args:
         runs: how many there are.
+        stack: the rows that they are in now.
         gap: where the optimum is known.
         divergence: the arguments of each :class:`~stepsize.callbacks.Divergence` of a run.
     """
 
     def __init__(
-        self, runs: int, gap: StackedGap | None, divergence: Sequence[Mapping[str, Any]]
+        self,
+        runs: int,
+        stack: Stack,
+        gap: StackedGap | None,
+        divergence: Sequence[Mapping[str, Any]],
     ) -> None:
         self.curves = Curves(runs)
         self.gap = gap
+        self._stack = stack
         self.watches = [[Divergence(**arguments) for arguments in divergence] for _ in range(runs)]
         self._latest: dict[str, np.ndarray] = {}  # by tag: the last value of each run
         self._given: dict[str, np.ndarray] = {}  # by tag: which runs have a value
         self._validated: dict[int, int] = {}  # by run: when
-        self._runs = np.arange(0)
-        self._alive = np.zeros(0, dtype=bool)
-
-    def place(self, runs: np.ndarray, alive: np.ndarray) -> None:
-        """Say which run each row of the stack has, [rows], and which have not ended, [rows]."""
-        self._runs, self._alive = runs, alive
 
     def log(self, step: int, tag: str, values: np.ndarray, rows: np.ndarray | None = None) -> None:
         """Log the values of some rows of the stack; without ``rows`` of all, the ended left out."""
         if rows is None:
-            rows = np.flatnonzero(self._alive)
+            rows = self._stack.going_on
             values = values[rows]
-        runs = self._runs[rows]
+        runs = self._stack.runs[rows]
         self.curves.add(step, tag, runs, values)
         seen = self._latest.setdefault(tag, np.full(self.curves.runs, np.nan))
         # Callbacks look at what Record and Norms log as tensors of float32.
@@ -87,9 +87,9 @@ class Recorder:
         for name, metric in values.metrics.items():
             self.log(step, f"{phase}/{name}", numbers(metric), rows)
 
-    def rates(self, step: int, updates: Sequence[Update], tables: Sequence[np.ndarray]) -> None:
-        """Log the rates [runs, groups] of each update."""
-        for update, table in zip(updates, tables, strict=True):
+    def rates(self, step: int, tables: Sequence[np.ndarray]) -> None:
+        """Log the rates [runs, groups] of each update of the stack."""
+        for update, table in zip(self._stack.updates, tables, strict=True):
             rows, alive = self._rows_of(update)
             for name, column in zip(update.names, table.T, strict=True):
                 if not np.isnan(column).all():  # else an optimizer without lr
@@ -104,21 +104,18 @@ class Recorder:
     def norms(
         self,
         step: int,
-        updates: Sequence[Update],
         gradients: Sequence[Sequence[Tensor]],
         before: Tensor,
-        after: Tensor,
     ) -> None:
-        """Log the norms of the gradients, and of the updates relative to the weights.
+        """Log the norms of the gradients, and of what they have changed relative to the weights.
 
         Args:
-            step: that of the update.
-            updates: say which rows and columns are what.
-            gradients: of each update the norms of its groups, [runs] each.
-            before: the weights, [rows, columns].
-            after: the weights after the update.
+            step: that of the change.
+            gradients: of each update of the stack the norms of its groups, [runs] each.
+            before: the weights before the change, [rows, columns].
         """
-        for update, own in zip(updates, gradients, strict=True):
+        after = self._stack.weights
+        for update, own in zip(self._stack.updates, gradients, strict=True):
             rows, alive = self._rows_of(update)
             old = before[update.rows]
             changes = group_norms(update, after[update.rows] - old)
@@ -134,8 +131,8 @@ class Recorder:
     def diverged(self, step: int) -> dict[int, str]:
         """The rows of the stack whose runs end here, and why."""
         ending: dict[int, str] = {}
-        for row in np.flatnonzero(self._alive).tolist():
-            run = self._runs[row]
+        for row in self._stack.going_on.tolist():
+            run = self._stack.runs[row]
             for watch in self.watches[run]:
                 seen = self._latest.get(watch.monitor)
                 if seen is not None:
@@ -146,7 +143,7 @@ class Recorder:
 
     def _rows_of(self, update: Update) -> tuple[np.ndarray, np.ndarray]:
         rows = np.arange(update.rows.start, update.rows.stop)
-        return rows, self._alive[rows]
+        return rows, self._stack.alive[rows]
 
 
 def numbers(values: Tensor) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +18,7 @@ from stepsize.instantiate import allowing
 from stepsize.optim import build_optimizer, build_schedule
 from stepsize.optim.table import Table, group_table
 from stepsize.vectorized.layout import Layout
+from stepsize.vectorized.length import Length
 
 # Options that schedules change.
 MOVED = ("lr", "momentum", "betas")
@@ -26,32 +26,6 @@ MOVED = ("lr", "momentum", "betas")
 _OF_EACH = ("lr", "weight_decay")
 # Other ways through torch's code, in which a number must be a number.
 _WAYS = ("foreach", "fused", "capturable", "differentiable")
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a run is.
-
-    Attributes:
-        steps: optimizer steps.
-        per_epoch: those of a full epoch.
-    """
-
-    steps: int
-    per_epoch: int
-
-    @classmethod
-    def of(cls, trainer: Mapping[str, Any], data: Any) -> Length:
-        """The length that Lightning would find: a budget in steps, in epochs, or the shorter.
-
-        Args:
-            trainer: the configuration's.
-            data: the data module, which knows its batches.
-        """
-        per_epoch = len(data.batches(data.train))
-        epochs = trainer.get("max_epochs", -1)
-        budgets = [trainer.get("max_steps", -1), -1 if epochs in (-1, None) else epochs * per_epoch]
-        return cls(min(budget for budget in budgets if budget != -1), per_epoch)
 
 
 class _Built:

@@ -12,7 +12,6 @@ import copy
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from stepsize.run import RECIPE_GROUPS, settled
 from stepsize.sweeps.jobs import Composer
 from stepsize.sweeps.names import run_name
+from stepsize.vectorized.composed import Composed
 
 log = logging.getLogger(__name__)
 
@@ -33,29 +33,6 @@ _FOLDER, _DIRNAME = "q7Zxfx", "q7Zxdx"
 # Words and paths that YAML leaves as they are, and takes for nothing but words.
 _PLAIN = re.compile(r"[a-zA-Z_/][\w./+-]*[=/,][\w./=,+-]*")
 _NUMBER = 987_654_321_012  # where Hydra takes a whole number only
-
-
-@dataclass(frozen=True)
-class Composed:
-    """A job, ready to be trained.
-
-    Attributes:
-        number: Hydra's ``job.num``.
-        words: its overrides.
-        folder: where it goes.
-        config: resolved, as ``Run.config`` has it.
-        unresolved: as Hydra saves it.
-        choices: as ``Run.choices`` has them.
-        files: the text of ``.hydra/<name>.yaml``, by name.
-    """
-
-    number: int
-    words: tuple[str, ...]
-    folder: Path
-    config: dict[str, Any]
-    unresolved: dict[str, Any]
-    choices: dict[str, str]
-    files: dict[str, str]
 
 
 class Templates(Composer):
@@ -79,7 +56,8 @@ class Templates(Composer):
         """
         shape, values = self._split(words)
         if shape not in self._templates:
-            self._composed[shape] = self._load(words)
+            if shape not in self._composed or self._composed[shape][0] != tuple(words):
+                self._composed[shape] = tuple(words), self._load(words)
             whole = self._whole(words, number, {})
             self._templates[shape] = template = self._template(words, number, values)
             if template is not None and self._filled(template, words, number, values) != whole:
