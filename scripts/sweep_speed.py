@@ -39,8 +39,12 @@ def grid(task: str, seeds: int, optimizers: Sequence[str] = OPTIMIZERS) -> list[
     ]  # fmt: skip
 
 
-def launch(kind: str, jobs: list[list[str]], processes: int = 1) -> float:
-    """Seconds that a launcher takes for the jobs, all files written."""
+def launch(kind: str, jobs: list[list[str]], parent: str, processes: int = 1) -> float:
+    """Seconds that a launcher takes for the jobs, all files written to a new folder in ``parent``.
+
+    What is written stays there: after many files are deleted, ext4 takes several times as long to
+    make new ones for a while.
+    """
     from hydra._internal.callbacks import Callbacks
     from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
     from hydra._internal.hydra import Hydra
@@ -54,7 +58,8 @@ def launch(kind: str, jobs: list[list[str]], processes: int = 1) -> float:
     GlobalHydra.instance().clear()
     search: ConfigSearchPathImpl = create_config_search_path(str(ROOT / "conf"))  # type: ignore[assignment]
     hydra = Hydra.create_main_hydra2("train", search)
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    folder = tempfile.mkdtemp(dir=parent)
+    with _silence():
         own = [f"hydra.launcher.processes={processes}"] if kind == "vectorized" else []
         jobs = [list(words) for words in jobs]
         config = hydra.compose_config(
@@ -107,6 +112,12 @@ def by_hand(task: str, name: str) -> float:
 
 def sweep(repeats: int, tasks: Sequence[str] = TASKS, seeds: int = 10) -> None:
     """Compare sweeps of 11 element-wise optimizers at 7 rates, 1,000 steps each."""
+    with tempfile.TemporaryDirectory() as parent:
+        compare(repeats, tasks, seeds, parent)
+
+
+def compare(repeats: int, tasks: Sequence[str], seeds: int, parent: str) -> None:
+    """The same, into a folder."""
     import torch
 
     torch.set_num_threads(1)
@@ -121,12 +132,12 @@ def sweep(repeats: int, tasks: Sequence[str] = TASKS, seeds: int = 10) -> None:
         hand, ordinary, one, compiling, all_cores = [], [], [], [], []
         for _ in range(repeats):
             hand.append(steps * statistics.mean(by_hand(task, name) for name in OPTIMIZERS))
-            ordinary.append(launch("basic", sample) / len(sample) * len(jobs))
+            ordinary.append(launch("basic", sample, parent) / len(sample) * len(jobs))
             with _fresh_compiler(), _noted() as seconds:
-                one.append(launch("vectorized", jobs))
+                one.append(launch("vectorized", jobs, parent))
             compiling.append(sum(seconds))
             with _fresh_compiler():
-                all_cores.append(launch("vectorized", jobs, cores))
+                all_cores.append(launch("vectorized", jobs, parent, cores))
             console.print(
                 f"{task}: {hand[-1]:.0f} s by hand, {ordinary[-1]:.0f} s ordinary, {one[-1]:.1f} s "
                 f"vectorized, {all_cores[-1]:.1f} s on {cores} cores", style="dim",
@@ -142,16 +153,16 @@ def sweep(repeats: int, tasks: Sequence[str] = TASKS, seeds: int = 10) -> None:
         f"{len(sample)} runs; medians of {repeats}; torch {torch.__version__}", style="dim",
     )  # fmt: skip
     if "line" in tasks:
-        growth(console)
+        growth(console, parent)
 
 
-def growth(console: Console, counts: Sequence[int] = (10, 100, 1_000, 10_000)) -> None:
+def growth(console: Console, parent: str, counts: Sequence[int] = (10, 100, 1_000, 10_000)) -> None:
     """Show what more runs cost, on line."""
     table = Table("runs on line", "seconds", "us per run and step", "largest memory")
     for count in counts:
         seeds = -(-count // (len(OPTIMIZERS) * len(RATES)))
         jobs = grid("line", seeds)[:: max(1, len(OPTIMIZERS) * len(RATES) * seeds // count)][:count]
-        seconds = launch("vectorized", jobs)
+        seconds = launch("vectorized", jobs, parent)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         each = seconds / len(jobs) / STEPS * 1e6
         table.add_row(f"{len(jobs):,}", f"{seconds:.1f}", f"{each:.2f}", f"{peak:,.0f} MB")
