@@ -4,6 +4,7 @@ Hydra imports this file at every start, ``--help`` included: nothing heavy at th
 before it knows the module, so that a dataclass here must do without postponed annotations.
 """
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,9 @@ class Vectorized(BasicLauncher):
 
         assert self.config is not None
         assert self.hydra_context is not None
+        # What is imported by now stays: the garbage collector need not go through it again and
+        # again, and forks go on sharing it.
+        gc.freeze()
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         templates = Templates(self.config, self.hydra_context.config_loader)
@@ -85,6 +89,7 @@ class Vectorized(BasicLauncher):
             sorted(left),
             1 if self._computed else processes,
         )
+        gc.unfreeze()
         returns.update({number: _returned(job) for number, job in jobs.items()})
         return [returns[number] for number in sorted(returns)]
 

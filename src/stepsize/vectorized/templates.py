@@ -102,7 +102,7 @@ class Templates(Composer):
             OmegaConf.update(cfg, key, mark)
         HydraConfig.instance().set_config(cfg)
         files = {
-            "hydra": OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, "hydra")),
+            "hydra": OmegaConf.to_yaml(HydraConfig.instance().cfg),
             "overrides": OmegaConf.to_yaml(cfg.hydra.overrides.task),
         }
         chosen = {group: str(runtime.choices.get(group)) for group in RECIPE_GROUPS}
