@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -45,6 +47,7 @@ def launch(kind: str, jobs: list[list[str]], parent: str, processes: int = 1) ->
     What is written stays there: after many files are deleted, ext4 takes several times as long to
     make new ones for a while.
     """
+    from hydra import version
     from hydra._internal.callbacks import Callbacks
     from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
     from hydra._internal.hydra import Hydra
@@ -56,6 +59,7 @@ def launch(kind: str, jobs: list[list[str]], parent: str, processes: int = 1) ->
     from stepsize.sweeps.job import run_job
 
     GlobalHydra.instance().clear()
+    version.setbase("1.3")
     search: ConfigSearchPathImpl = create_config_search_path(str(ROOT / "conf"))  # type: ignore[assignment]
     hydra = Hydra.create_main_hydra2("train", search)
     folder = tempfile.mkdtemp(dir=parent)
@@ -79,6 +83,33 @@ def launch(kind: str, jobs: list[list[str]], parent: str, processes: int = 1) ->
     if finished < len(jobs):
         raise RuntimeError(f"{len(jobs) - finished} of {len(jobs)} runs have no result")
     return seconds
+
+
+class Cost(NamedTuple):
+    """Of a vectorized sweep: seconds, those of them spent compiling, and MB at the most."""
+
+    seconds: float
+    compiling: float
+    memory: float
+
+
+def vectorized(jobs: list[list[str]], parent: str, processes: int = 1) -> Cost:
+    """The cost in a process of its own, which compiles as for the first time."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_vectorized, jobs, parent, processes).result()
+
+
+def _vectorized(jobs: list[list[str]], parent: str, processes: int) -> Cost:
+    import torch
+
+    import stepsize.train  # noqa: F401  (imports what a loop by hand has imported, too)
+
+    torch.set_num_threads(1)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(dir=parent)
+    with _noted() as compiling:
+        seconds = launch("vectorized", jobs, parent, processes)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Cost(seconds, sum(compiling), peak)
 
 
 def by_hand(task: str, name: str) -> float:
@@ -130,14 +161,14 @@ def compare(repeats: int, tasks: Sequence[str], seeds: int, parent: str) -> None
         steps = len(jobs) * STEPS
         sample = grid(task, 1)[3 :: len(RATES)][:: max(1, len(OPTIMIZERS) // 3)]
         hand, ordinary, one, compiling, all_cores = [], [], [], [], []
+        launch("basic", sample[:1], parent)  # imports what a first run imports
         for _ in range(repeats):
             hand.append(steps * statistics.mean(by_hand(task, name) for name in OPTIMIZERS))
             ordinary.append(launch("basic", sample, parent) / len(sample) * len(jobs))
-            with _fresh_compiler(), _noted() as seconds:
-                one.append(launch("vectorized", jobs, parent))
-            compiling.append(sum(seconds))
-            with _fresh_compiler():
-                all_cores.append(launch("vectorized", jobs, parent, cores))
+            cost = vectorized(jobs, parent)
+            one.append(cost.seconds)
+            compiling.append(cost.compiling)
+            all_cores.append(vectorized(jobs, parent, cores).seconds)
             console.print(
                 f"{task}: {hand[-1]:.0f} s by hand, {ordinary[-1]:.0f} s ordinary, {one[-1]:.1f} s "
                 f"vectorized, {all_cores[-1]:.1f} s on {cores} cores", style="dim",
@@ -162,10 +193,11 @@ def growth(console: Console, parent: str, counts: Sequence[int] = (10, 100, 1_00
     for count in counts:
         seeds = -(-count // (len(OPTIMIZERS) * len(RATES)))
         jobs = grid("line", seeds)[:: max(1, len(OPTIMIZERS) * len(RATES) * seeds // count)][:count]
-        seconds = launch("vectorized", jobs, parent)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        each = seconds / len(jobs) / STEPS * 1e6
-        table.add_row(f"{len(jobs):,}", f"{seconds:.1f}", f"{each:.2f}", f"{peak:,.0f} MB")
+        cost = vectorized(jobs, parent)
+        each = cost.seconds / len(jobs) / STEPS * 1e6
+        table.add_row(
+            f"{len(jobs):,}", f"{cost.seconds:.1f}", f"{each:.2f}", f"{cost.memory:,.0f} MB"
+        )
     console.print(table)
 
 
@@ -184,20 +216,6 @@ def _parts(task: str, name: str) -> tuple[dict[str, Any], Any, Any]:
         for key in ("data", "model", "optimizer")
     }
     return config, instantiate(config["data"]), instantiate(config["model"])
-
-
-@contextlib.contextmanager
-def _fresh_compiler() -> Iterator[None]:
-    """Compile as for the first time: nothing is found in a cache."""
-    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
-            if before is not None:
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
 
 
 @contextlib.contextmanager

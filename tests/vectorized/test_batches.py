@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -57,12 +56,11 @@ def test_the_same_words_twice_in_a_batch_are_one_run(launch: Launch, tmp_path: P
 def test_a_process_that_has_trained_is_not_forked_any_more(
     launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Forbidden(ProcessPoolExecutor):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            raise AssertionError("forked")
+    def forbidden(*args: Any) -> Any:
+        raise AssertionError("forked")
 
     launch(["seed=0"])
-    monkeypatch.setattr(launching, "ProcessPoolExecutor", Forbidden)
+    monkeypatch.setattr(launching, "share_out", forbidden)
     returns = launch(*([f"seed={seed}"] for seed in range(1, 13)))
     assert len({done.return_value for done in returns}) == 12
 

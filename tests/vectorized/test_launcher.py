@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -253,6 +254,39 @@ def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path)
     assert ended.returncode == 0, ended.stderr
     assert "8 runs: 8 completed" in ended.stdout
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+def test_however_a_sweep_is_ended_its_other_processes_end_too(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "-m", "task=line", "optimizer=sgd,adam",
+         "seed=range(4)", "trainer.max_steps=1000000", "trainer.accelerator=cpu", "pictures=false",
+         "hydra/launcher=vectorized", "hydra.launcher.processes=2"],
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "runs together" in line:
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) == 2
+        process.send_signal(how)
+        process.wait(30)
+        deadline = time.monotonic() + 20
+        while any(alive(child) for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_every_optimizer_is_compared_alike_whoever_trains_its_runs(tmp_path: Path) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-
-import torch
 
 from stepsize.earlier import Earlier
 from stepsize.errors import one_line
 from stepsize.vectorized.composed import Composed
 from stepsize.vectorized.folders import write_folders
+from stepsize.vectorized.forks import share_out
 from stepsize.vectorized.groups import Group, pick_device, sort_out
 from stepsize.vectorized.training import CannotStackError, Training
 
@@ -48,13 +44,9 @@ def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, str]
         elif earlier.differences(job.unresolved) or not earlier.is_done:
             left[position] = "an earlier attempt has left something in its folder"
     shares = _shares(jobs, fresh, processes)
-    if len(shares) > 1:
-        with ProcessPoolExecutor(
-            len(shares), mp_context=_context(), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            parts = list(pool.map(_train_share, [[jobs[p] for p in share] for share in shares]))
-    else:
-        parts = [_train_share([jobs[p] for p in share]) for share in shares]
+    given = [[jobs[p] for p in share] for share in shares]
+    several = len(shares) > 1
+    parts = share_out(_train_share, given) if several else list(map(_train_share, given))
     for share, why in zip(shares, parts, strict=True):
         left.update({share[index]: reason for index, reason in why.items()})
     return left, len(shares) == 1
@@ -78,22 +70,10 @@ def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: i
         return bool(numbers)
 
     def work(share: Sequence[int]) -> None:
-        torch.set_num_threads(1)
         for number in share:
             run(number)
 
-    context = multiprocessing.get_context("fork")
-    shares = [numbers[index::count] for index in range(count)]
-    workers = [context.Process(target=work, args=(share,)) for share in shares]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        for worker in workers:
-            worker.terminate()  # a run that is cut off saves, and says so
-            worker.join()
+    share_out(work, [numbers[index::count] for index in range(count)])
     return False
 
 
@@ -155,8 +135,3 @@ def _on_cpu(job: Composed) -> bool:
         return pick_device(job.config["trainer"].get("accelerator", "auto")).type == "cpu"
     except ValueError:
         return True  # it will fail by itself
-
-
-def _context() -> multiprocessing.context.BaseContext:
-    # A fork has everything imported; threads that it would lack have not begun before training.
-    return multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
