@@ -53,6 +53,8 @@ def compare(ours: Any, theirs: Any, path: str = "", rel: float = 1e-9) -> None:
         ("task=curve", "trainer.max_steps=60", "optimizer=sgd", "optimizer.lr=10",
          "scheduler=plateau", "scheduler.interval=step", "+scheduler.frequency=4"),  # diverges
         ("task=line", "trainer.max_steps=45", "optimizer=rmsprop"),
+        (*BLOBS, "trainer.max_steps=50", "data.batch_size=18", "optimizer=schedulefree_adamw"),
+        ("task=curve", "trainer.max_steps=60", "optimizer=schedulefree_adamw", "optimizer.lr=1e9"),
         ("task=quadratic", "data.sigma=0.1", "trainer.max_steps=105",
          "trainer.precision=64-true", "optimizer=radam"),
         ("task=curve", "trainer.max_steps=60", "optimizer=sgd", "optimizer.lr=10"),  # diverges

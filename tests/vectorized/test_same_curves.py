@@ -121,6 +121,7 @@ DIGITS = ("task=digits_mlp", "model.net.widths=[64,16,16,10]", "trainer.max_step
     [
         ("muon", ()),
         ("lion", ("trainer.gradient_clip_val=1.0", "scheduler=cosine")),
+        ("schedulefree_adamw", ("optimizer.warmup_steps=5",)),
         ("adam", ("scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=0.3")),
         ("sgd", ("scheduler=plateau", "scheduler.interval=step", "scheduler.patience=2",
                  "+scheduler.frequency=3", "scheduler.monitor=train/loss")),

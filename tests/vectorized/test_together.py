@@ -149,7 +149,7 @@ def test_a_module_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
         (("task=digits",), "BatchNorm2d"),
         (("task=digits_sparse", "optimizer=sgd"), "sparse"),
         (("optimizer=sam",), "SAM"),
-        (("optimizer=schedulefree_adamw",), "AdamWScheduleFree"),
+        (("optimizer=sophia",), "SophiaH"),
         (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches=2"),
         (("trainer.precision=bf16-mixed",), "precision=bf16-mixed"),
         (("+trainer.limit_train_batches=5",), "limit_train_batches"),

@@ -16,6 +16,7 @@ from pytorch_lightning.__version__ import version as lightning_version
 from stepsize import between_steps
 from stepsize.agreement import settings_of
 from stepsize.callbacks import Record
+from stepsize.callbacks.optimizer_mode import OptimizerMode
 from stepsize.pictures.trajectory import Trajectory
 from stepsize.resume import Resume
 from stepsize.vectorized.outcome import Outcome
@@ -43,7 +44,7 @@ def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]
         "loops": _loops(steps, per_epoch, validated, scheduled=_moves(outcome)),
         "callbacks": {
             **{watch.state_key: watch.state_dict() for watch in outcome.watches},
-            **_way(outcome),
+            **_beside(outcome),
             Record.__qualname__: _record(outcome),
             Resume.__qualname__: {
                 "settings": settings_of(config),
@@ -62,8 +63,15 @@ def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _way(outcome: Outcome) -> dict[str, Any]:
-    return {} if outcome.way is None else {Trajectory.__qualname__: outcome.way.state_dict()}
+def _beside(outcome: Outcome) -> dict[str, Any]:
+    """What callbacks remember that not every run has."""
+    states: dict[str, Any] = {}
+    if outcome.training_weights is not None:
+        weights = list(outcome.training_weights)
+        states[OptimizerMode.__qualname__] = {"training_weights": weights}
+    if outcome.way is not None:
+        states[Trajectory.__qualname__] = outcome.way.state_dict()
+    return states
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from stepsize.callbacks.picture import Picture
 from stepsize.data import InMemoryData
 from stepsize.instantiate import locate
 from stepsize.modules import Module
-from stepsize.optim import optimizer_classes, sparse_parameter_names
-from stepsize.optim.limits import has_modes
+from stepsize.optim import sparse_parameter_names
 from stepsize.optim.scheduler_checks import is_kind
 from stepsize.pictures.trajectory import Trajectory
 from stepsize.profiler import NoProfiler
@@ -93,9 +92,6 @@ def _reasons(config: Mapping[str, Any]) -> Iterator[str]:
     for name, logger in (config["logger"] or {}).items():
         if logger and locate(logger["_target_"]) is not RowLogger:
             yield f"logger.{name} is not stepsize.tensorboard.RowLogger"
-    for kind in optimizer_classes(config["optimizer"]):
-        if has_modes(kind):
-            yield f"{kind.__name__} trains at other weights than those that it answers for"
 
 
 def reason_against_parts(module: Any, data: Any) -> str | None:

@@ -31,6 +31,7 @@ class Ending:
         metrics: the last logged values by tag.
         tags: what was logged only because the run has ended.
         validated: whether there was a validation at the last step before that.
+        training_weights: in its groups' order, where the run trains at others than ``weights``.
         way: of the iterates, where they are drawn.
     """
 
@@ -43,6 +44,7 @@ class Ending:
     metrics: dict[str, Tensor]
     tags: list[str]
     validated: bool
+    training_weights: list[Tensor] | None
     way: Path | None
 
     def outcome(
@@ -70,6 +72,7 @@ class Ending:
             end_tags=self.tags,
             validated_before_end=self.validated,
             diverged=self.reason,
+            training_weights=self.training_weights,
             way=self.way,
             optimum=None if recorder.gap is None else recorder.gap.optimum,
             seconds=seconds,

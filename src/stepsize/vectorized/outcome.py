@@ -27,6 +27,8 @@ class Outcome:
         length: what a run takes that does not diverge.
         diverged: what happened and when, as :class:`stepsize.callbacks.Divergence` says it; None
             where nothing did.
+        training_weights: in its groups' order, where it trains at other weights than those that
+            count; else None.
         way: the iterates that its picture shows; None where there is no such picture.
         optimum: the smallest value of the objective, where it is known.
         seconds: its share of the time that all took together.
@@ -49,6 +51,7 @@ class Outcome:
     steps: int
     length: Length
     diverged: str | None
+    training_weights: Sequence[Tensor] | None
     way: Path | None
     optimum: float | None
     seconds: float

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from stepsize.callbacks.optimizer_mode import with_modes
 from stepsize.vectorized.layout import Layout
 from stepsize.vectorized.setting import MOVED, Setting
 from stepsize.vectorized.update import State, Update
@@ -27,6 +29,7 @@ class SeparateUpdate(Update):
         super().__init__(settings, owners, layout)
         self._optimizers: list[Optimizer] = []
         self._moves = any(setting.scheduler is not None for setting in settings)
+        self._has_modes = False
 
     def attach(self, weights: Tensor, gradients: Tensor, start: int, kept: np.ndarray) -> None:
         self.owners = self.owners[kept]
@@ -39,6 +42,9 @@ class SeparateUpdate(Update):
                 self._build(self.settings[owner], *rows)
                 for owner, *rows in zip(self.owners, *self._own, strict=True)
             ]
+            for optimizer in with_modes(self._optimizers):
+                optimizer.train()  # type: ignore[attr-defined]
+                self._has_modes = True
         else:
             self._places = self._places[torch.from_numpy(kept).to(weights.device)]
             self._optimizers = [self._optimizers[index] for index in kept]
@@ -66,11 +72,46 @@ class SeparateUpdate(Update):
     def state_of(self, run: int) -> State:
         return copy.deepcopy(self._optimizers[run].state_dict()["state"])
 
+    def answers(self) -> Tensor | None:
+        if not self._has_modes:
+            return None
+        with self._answering(range(self.runs)):
+            return self._own[0][self._places]
+
+    def training_weights_of(self, run: int) -> list[Tensor] | None:
+        if not self._has_modes:
+            return None
+        return [
+            parameter.detach().clone()
+            for optimizer in with_modes([self._optimizers[run]])
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+
     def groups_of(self, run: int) -> list[dict[str, Any]]:
         """Those of the setting, but for what this run's optimizer has noted in its own."""
         groups = super().groups_of(run)
-        for group, own in zip(groups, self._optimizers[run].param_groups, strict=True):
-            parameters = group.pop("params")
-            noted = {key: value for key, value in own.items() if key not in (*MOVED, "params")}
-            group.update(copy.deepcopy(noted), params=parameters)
+        with self._answering([run]):
+            for group, own in zip(groups, self._optimizers[run].param_groups, strict=True):
+                parameters = group.pop("params")
+                noted = {key: value for key, value in own.items() if key not in (*MOVED, "params")}
+                group.update(copy.deepcopy(noted), params=parameters)
         return groups
+
+    @contextmanager
+    def _answering(self, runs: Sequence[int]) -> Iterator[None]:
+        """Within the block the parameters of some runs are those that count.
+
+        As in :class:`stepsize.callbacks.OptimizerMode`: the way there and back rounds, so that what
+        was trained at is put back as it was.
+        """
+        weights = self._own[0]
+        before = weights.clone() if self._has_modes else weights
+        optimizers = list(with_modes(self._optimizers[run] for run in runs))
+        for optimizer in optimizers:
+            optimizer.eval()  # type: ignore[attr-defined]
+        yield
+        for optimizer in optimizers:
+            optimizer.train()  # type: ignore[attr-defined]
+        if self._has_modes:
+            weights.copy_(before)

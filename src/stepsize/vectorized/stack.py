@@ -47,6 +47,20 @@ class Stack:
         """A copy of the weights in some rows."""
         return self.weights[torch.from_numpy(rows).to(self.weights.device)]
 
+    def answers(self, rows: np.ndarray) -> Tensor:
+        """A copy of the weights that the runs in some rows answer for.
+
+        Schedule-free optimizers train at others.
+        """
+        answers = [(update.rows, update.answers()) for update in self.updates]
+        if all(others is None for _, others in answers):
+            return self.of(rows)
+        weights = self.weights.clone()
+        for place, others in answers:
+            if others is not None:
+                weights[place] = others
+        return weights[torch.from_numpy(rows).to(weights.device)]
+
     def place_of(self, row: int) -> tuple[Update, int]:
         """What steps a row, and which of its runs that is."""
         update = next(u for u in self.updates if u.rows.start <= row < u.rows.stop)

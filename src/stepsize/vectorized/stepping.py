@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stepsize.callbacks.optimizer_mode import with_modes
 from stepsize.vectorized.eligible import KNOWN
 from stepsize.vectorized.setting import Setting
 
@@ -58,6 +59,8 @@ def _difference(setting: Setting, parameters: Mapping[str, Tensor]) -> str | Non
     ]
     (given, free) = ([parameter for _, parameter in named] for named in twins)
     told, silent = map(setting.build, twins)
+    for optimizer in with_modes([told, silent]):
+        optimizer.train()  # type: ignore[attr-defined]
     calls: list[bool] = []
     for step in range(_STEPS):
         before = [parameter.detach().clone() for parameter in given]

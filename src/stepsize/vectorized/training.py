@@ -132,7 +132,7 @@ class Training:
             self._ways.note(step, stack.weights, stack.runs)
         logged = step % self._every == 0
         rates = [update.rates() for update in updates] if logged else []
-        gaps = recorder.gap.of(stack.weights) if logged and recorder.gap is not None else None
+        gaps = self._gaps() if logged else None
         values = self._objective.gradients(
             stack.weights, batch, stack.gradients, with_metrics=logged
         )
@@ -171,6 +171,10 @@ class Training:
         if ending:
             self._end(rows, step + 1, ending, validated=self._streams.val is not None)
 
+    def _gaps(self) -> np.ndarray | None:
+        gap, stack = self._recorder.gap, self._stack
+        return None if gap is None else gap.of(stack.answers(np.arange(len(stack.runs))))
+
     def _move_plateaus(self, step: int) -> None:
         for run in self._stack.runs[self._stack.alive].tolist():
             setting = self.group.settings[self.group.owners[run]]
@@ -187,7 +191,7 @@ class Training:
     def _validate(self, step: int, rows: np.ndarray) -> None:
         assert self._streams.val is not None
         batch = self._streams.shared(self._streams.val)
-        values = self._objective.validate(self._stack.of(rows), batch)
+        values = self._objective.validate(self._stack.answers(rows), batch)
         self._recorder.values(step, "val", values, rows)
 
     def _end(
@@ -195,7 +199,7 @@ class Training:
     ) -> None:
         """Log the final values of some rows, keep what has come of them, and let them go."""
         stack, recorder = self._stack, self._recorder
-        weights = stack.of(rows)
+        weights = stack.answers(rows)
         ends = []
         if self.group.parts[0].data.full_batch:
             batch = self._streams.batch(self._upcoming, stack.runs[rows])
@@ -223,6 +227,7 @@ class Training:
                 metrics=recorder.last(run, weights.dtype),
                 tags=ends,
                 validated=validated,
+                training_weights=update.training_weights_of(place),
                 way=None if self._ways is None else self._ways.of(run),
             )
         if self._streams.val is not None and not validated:

@@ -63,6 +63,14 @@ class Update(ABC):
     def state_of(self, run: int) -> State:
         """The state of one run, by its position, as an optimizer of its own would have it."""
 
+    def answers(self) -> Tensor | None:
+        """The weights that its runs answer for, [runs, columns]; None: those that they train at."""
+        return None
+
+    def training_weights_of(self, run: int) -> list[Tensor] | None:
+        """Where other weights count, those that one run trains at, in its groups' order."""
+        return None
+
     def groups_of(self, run: int) -> list[dict[str, Any]]:
         """The groups of one run, as in its optimizer's ``state_dict``."""
         return self.settings[self.owners[run]].groups()
