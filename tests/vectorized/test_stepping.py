@@ -18,6 +18,11 @@ CURVE = ("task=curve", "data.points=100", "trainer.max_steps=60", "trainer.preci
 Closure = Callable[[], float] | None
 
 
+@torch.enable_grad()
+def evaluated(closure: Closure) -> float | None:
+    return None if closure is None else closure()
+
+
 class Remembering(Optimizer):
     """Goes along the sum of all gradients, which it keeps, with the weights, where nobody looks."""
 
@@ -28,10 +33,7 @@ class Remembering(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Closure = None) -> float | None:  # type: ignore[override]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for weight, total in zip(self.weights, self.sums, strict=True):
             total.mul_(0.9).add_(weight.grad)
             weight.sub_(self.param_groups[0]["lr"] * total)
@@ -43,10 +45,7 @@ class Polyak(Remembering):
 
     @torch.no_grad()
     def step(self, closure: Closure = None) -> float | None:  # type: ignore[override]
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for weight in self.weights:
             weight.sub_(weight.grad * (0.01 if loss is None else float(loss)))
         return loss
