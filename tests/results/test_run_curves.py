@@ -7,7 +7,8 @@ import pytest
 from synthetic_sweeps import write_sweep
 
 from stepsize.results.curves import CachedCurves, median_curve, on_grid, read_curves, thinned
-from stepsize.results.read import RunRow, read_sweep
+from stepsize.results.read import read_sweep
+from stepsize.results.rows import RunRow
 
 
 def row(folder: Path, status: str = "completed", steps: int = 30) -> RunRow:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 from stepsize.results.settings import grid_of, name_settings, varied_words
 
 

@@ -16,7 +16,7 @@ from stepsize.results.comparison import compare_tasks
 from stepsize.results.curves import CurveReader, Curves, on_grid, worst
 from stepsize.results.entry import Entry
 from stepsize.results.event_file import remove_run, write_event_file
-from stepsize.results.read import RunRow, Sweep
+from stepsize.results.rows import RunRow, Sweep
 from stepsize.results.settings import name_settings
 
 if TYPE_CHECKING:

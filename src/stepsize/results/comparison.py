@@ -10,7 +10,7 @@ from functools import cached_property
 from stepsize.results.entry import GAP, Entry, Measure
 from stepsize.results.intervals import rounding_floor
 from stepsize.results.paired import Paired, holm, paired
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 from stepsize.results.settings import Setting
 
 LEVEL = 0.05

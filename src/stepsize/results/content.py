@@ -12,7 +12,7 @@ from stepsize.results.comparison import TaskComparison, compare_tasks
 from stepsize.results.curves import CurveReader
 from stepsize.results.document import Chapter, Document
 from stepsize.results.profile_chapter import profile_parts
-from stepsize.results.read import Sweep
+from stepsize.results.rows import Sweep
 from stepsize.results.runs_chapter import run_parts
 from stepsize.results.settings import Setting
 from stepsize.results.task_chapters import TaskChapters

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 
 # {tag: (steps [n] of int64, values [n] of float64)}
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]

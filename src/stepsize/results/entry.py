@@ -15,7 +15,7 @@ from stepsize.results.intervals import (
     median_quartiles,
     median_steps,
 )
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 from stepsize.results.settings import Setting
 
 GAP = "train/gap"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from stepsize.results.document import Bullets, Code, Folded, Part, Text
-from stepsize.results.read import Sweep
+from stepsize.results.rows import Sweep
 from stepsize.results.tables import grid_table, trouble_table
 from stepsize.results.wording import count, listed
 

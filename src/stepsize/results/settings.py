@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 
 # These name a run, say where it goes or how it is run, not what it computes; the task and the seed
 # are told apart from the setting.

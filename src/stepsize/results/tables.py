@@ -9,7 +9,7 @@ from stepsize.results.comparison import TaskComparison
 from stepsize.results.document import Column, Table
 from stepsize.results.entry import Entry
 from stepsize.results.paired import Paired
-from stepsize.results.read import RunRow, Sweep
+from stepsize.results.rows import RunRow, Sweep
 from stepsize.results.settings import grid_of
 from stepsize.results.wording import NOTHING, bounds, number, p_value, seconds, steps
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 from stepsize.results.settings import Setting, varied_words
 from stepsize.results.tables import main_tags
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stepsize.results.read import STATUSES, RunRow, Sweep
+from stepsize.results.rows import STATUSES, RunRow, Sweep
 from stepsize.results.settings import name_settings
 from stepsize.summary import shown_path, tensorboard_command
 

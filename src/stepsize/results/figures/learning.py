@@ -15,7 +15,7 @@ from stepsize.results.curves import CurveReader, median_curve, thinned
 from stepsize.results.entry import Entry
 from stepsize.results.figures.panel import Panel
 from stepsize.results.figures.scales import label_ends, limits, set_steps, set_y, title
-from stepsize.results.read import RunRow
+from stepsize.results.rows import RunRow
 from stepsize.results.wording import count
 from stepsize.style import GREY
 
