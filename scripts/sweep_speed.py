@@ -5,21 +5,17 @@ Called by ``python scripts/benchmark.py sweep``.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from timed_sweep import launch, vectorized  # type: ignore[import-not-found] # beside this file
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = ("line", "curve", "blobs", "digits_mlp")
@@ -39,77 +35,6 @@ def grid(task: str, seeds: int, optimizers: Sequence[str] = OPTIMIZERS) -> list[
          f"trainer.max_steps={STEPS}", "trainer.accelerator=cpu", "pictures=false"]
         for name in optimizers for rate in RATES for seed in range(seeds)
     ]  # fmt: skip
-
-
-def launch(kind: str, jobs: list[list[str]], parent: str, processes: int = 1) -> float:
-    """Seconds that a launcher takes for the jobs, all files written to a new folder in ``parent``.
-
-    What is written stays there: after many files are deleted, ext4 takes several times as long to
-    make new ones for a while.
-    """
-    from hydra import version
-    from hydra._internal.callbacks import Callbacks
-    from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-    from hydra._internal.hydra import Hydra
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.plugins import Plugins
-    from hydra.types import HydraContext, RunMode
-
-    from stepsize.sweeps.job import run_job
-
-    GlobalHydra.instance().clear()
-    version.setbase("1.3")
-    search: ConfigSearchPathImpl = create_config_search_path(str(ROOT / "conf"))  # type: ignore[assignment]
-    hydra = Hydra.create_main_hydra2("train", search)
-    folder = tempfile.mkdtemp(dir=parent)
-    with _silence():
-        own = [f"hydra.launcher.processes={processes}"] if kind == "vectorized" else []
-        jobs = [list(words) for words in jobs]
-        config = hydra.compose_config(
-            "train",
-            [f"hydra/launcher={kind}", f"hydra.sweep.dir={folder}", *own],
-            run_mode=RunMode.MULTIRUN,
-            with_log_configuration=False,
-        )
-        context = HydraContext(hydra.config_loader, Callbacks(config))
-        launcher = Plugins.instance().instantiate_launcher(
-            config=config, hydra_context=context, task_function=run_job
-        )
-        began = time.perf_counter()
-        launcher.launch(jobs, 0)
-        seconds = time.perf_counter() - began
-        finished = sum(1 for _ in Path(folder).glob("*/result.json"))
-    if finished < len(jobs):
-        raise RuntimeError(f"{len(jobs) - finished} of {len(jobs)} runs have no result")
-    return seconds
-
-
-class Cost(NamedTuple):
-    """Of a vectorized sweep: seconds, those of them spent compiling, and MB at the most."""
-
-    seconds: float
-    compiling: float
-    memory: float
-
-
-def vectorized(jobs: list[list[str]], parent: str, processes: int = 1) -> Cost:
-    """The cost in a process of its own, which compiles as for the first time."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_vectorized, jobs, parent, processes).result()
-
-
-def _vectorized(jobs: list[list[str]], parent: str, processes: int) -> Cost:
-    import torch
-
-    import stepsize.train  # noqa: F401  (imports what a loop by hand has imported, too)
-
-    torch.set_num_threads(1)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(dir=parent)
-    with _noted() as compiling:
-        seconds = launch("vectorized", jobs, parent, processes)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Cost(seconds, sum(compiling), peak)
 
 
 def by_hand(task: str, name: str) -> float:
@@ -153,9 +78,9 @@ def compare(repeats: int, tasks: Sequence[str], seeds: int, parent: str) -> None
 
     torch.set_num_threads(1)
     cores = os.cpu_count() or 1
-    console = Console(width=120)
+    console = Console(width=140)
     table = Table("task", "runs", "by hand", "ordinary", "vectorized", "of it compiling",
-                  "than by hand", "than ordinary", f"on {cores} cores")  # fmt: skip
+                  "than by hand", "than ordinary", f"on {cores} cores", "one run")  # fmt: skip
     for task in tasks:
         jobs = grid(task, seeds)
         steps = len(jobs) * STEPS
@@ -173,18 +98,30 @@ def compare(repeats: int, tasks: Sequence[str], seeds: int, parent: str) -> None
                 f"{task}: {hand[-1]:.0f} s by hand, {ordinary[-1]:.0f} s ordinary, {one[-1]:.1f} s "
                 f"vectorized, {all_cores[-1]:.1f} s on {cores} cores", style="dim",
             )  # fmt: skip
+        alone = [one_run(task, parent) for _ in range(repeats)]
+        hand_step, own_step = (statistics.median(times) for times in zip(*alone, strict=True))
         a, b, c, d, e = map(statistics.median, (hand, ordinary, one, compiling, all_cores))
         table.add_row(
             task, f"{len(jobs):,}", f"{a:.0f} s", f"{b:.0f} s", f"{c:.1f} s", f"{d:.1f} s",
             f"{a / c:.0f} x faster", f"{b / c:.0f} x faster", f"{e:.1f} s",
+            f"{own_step / hand_step:.2f} x by hand",
         )  # fmt: skip
     console.print(table)
     console.print(
         f"{STEPS:,} steps; by hand: {BY_HAND} steps of each optimizer; ordinary: "
-        f"{len(sample)} runs; medians of {repeats}; torch {torch.__version__}", style="dim",
+        f"{len(sample)} runs; one run: a step of Adam, by itself; medians of {repeats}; "
+        f"torch {torch.__version__}", style="dim",
     )  # fmt: skip
     if "line" in tasks:
         growth(console, parent)
+
+
+def one_run(task: str, parent: str) -> tuple[float, float]:
+    """Microseconds that a step of a run by itself takes, by hand and vectorized."""
+    job, steps = grid(task, 1, ["adam"])[2], (1_000, 5_000)
+    seconds = [launch("vectorized", [[*job, f"trainer.max_steps={n}"]], parent) for n in steps]
+    vectorized_step = (seconds[1] - seconds[0]) / (steps[1] - steps[0])
+    return by_hand(task, "adam") * 1e6, vectorized_step * 1e6
 
 
 def growth(console: Console, parent: str, counts: Sequence[int] = (10, 100, 1_000, 10_000)) -> None:
@@ -216,32 +153,3 @@ def _parts(task: str, name: str) -> tuple[dict[str, Any], Any, Any]:
         for key in ("data", "model", "optimizer")
     }
     return config, instantiate(config["data"]), instantiate(config["model"])
-
-
-@contextlib.contextmanager
-def _noted() -> Iterator[list[float]]:
-    """The seconds that each program takes to compile."""
-    from stepsize.vectorized import training
-
-    seconds: list[float] = []
-    original = training.Training.run
-
-    def run(self: Any) -> Any:
-        seconds.append(self.seconds_compiling)
-        return original(self)
-
-    training.Training.run = run  # type: ignore[method-assign]
-    try:
-        yield seconds
-    finally:
-        training.Training.run = original  # type: ignore[method-assign]
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)
