@@ -65,6 +65,13 @@ class Replacing(Remembering):
         return loss
 
 
+class Adapting(Remembering):
+    def step(self, closure: Closure = None) -> float | None:  # type: ignore[override]
+        loss = super().step(closure)
+        self.param_groups[0]["lr"] *= 1 + float(self.sums[0].norm())
+        return loss
+
+
 def words_for(kind: type) -> tuple[str, ...]:
     return (*CURVE, "optimizer=sgd", f"optimizer._target_=test_stepping.{kind.__name__}",
             "optimizer.lr=0.01")  # fmt: skip
@@ -90,6 +97,7 @@ def test_an_optimizer_of_one_s_own_is_trained_together_exactly(tmp_path: Path) -
     [
         (Polyak, "steps otherwise without a closure"),
         (Noisy, "draws random numbers"),
+        (Adapting, "moves what schedules move, in each run another way"),
         (Replacing, "puts other tensors in the gradients' places"),
     ],
 )

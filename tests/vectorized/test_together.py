@@ -142,6 +142,19 @@ def test_a_module_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
         Training(group)
 
 
+def test_a_plateau_whose_monitor_is_never_measured_is_spoken_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("task=blobs", "scheduler=plateau", "scheduler.monitor=val/loss",
+             "trainer.val_check_interval=60", "trainer.max_steps=20")  # fmt: skip
+    together(varied(config_of(*words, folder=tmp_path), (0.01,), (0, 1)))
+    (said,) = (r.message for r in caplog.records if "had no value" in r.message)
+    caplog.clear()
+    alone(*words, folder=tmp_path / "run")
+    (theirs,) = (r.message for r in caplog.records if "had no value" in r.message)
+    assert said.split(";")[0] == theirs.split(";")[0]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -44,12 +45,7 @@ class PlateauStart(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for config, _ in self._still:
-            log.warning(
-                "scheduler.monitor=%s had no value before the end of training, so the rate stayed "
-                "as it was; there were %s",
-                config.monitor,
-                ", ".join(sorted(trainer.callback_metrics)),
-            )
+            log.warning("%s", kept_still(config.monitor, trainer.callback_metrics))
 
     def _wake(self, trainer: pl.Trainer) -> None:
         if self._still:
@@ -58,3 +54,11 @@ class PlateauStart(pl.Callback):
                 if config.monitor in metrics:
                     config.interval = interval
             self._still = [entry for entry in self._still if entry[0].monitor not in metrics]
+
+
+def kept_still(monitor: str, tags: Iterable[str]) -> str:
+    """What is said of a plateau that has never moved, and what it could have followed."""
+    return (
+        f"scheduler.monitor={monitor} had no value before the end of training, so the rate stayed "
+        f"as it was; there were {', '.join(sorted(tags))}"
+    )

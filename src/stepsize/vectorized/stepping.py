@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.optim import Optimizer
 
 from stepsize.callbacks.optimizer_mode import with_modes
 from stepsize.vectorized.eligible import KNOWN
-from stepsize.vectorized.setting import Setting
+from stepsize.vectorized.setting import MOVED, Setting
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def _difference(setting: Setting, parameters: Mapping[str, Tensor]) -> str | Non
     for optimizer in with_modes([told, silent]):
         optimizer.train()  # type: ignore[attr-defined]
     calls: list[bool] = []
+    rates = _moved(silent)
     for step in range(_STEPS):
         before = [parameter.detach().clone() for parameter in given]
         gradients = [torch.cos(p.detach() + step) / (1 + step) for p in given]
@@ -84,4 +86,10 @@ def _difference(setting: Setting, parameters: Mapping[str, Tensor]) -> str | Non
             return "puts other tensors in the gradients' places"
         if not all(map(torch.equal, given, free)):
             return "steps otherwise without a closure"
+        if _moved(silent) != rates:
+            return "moves what schedules move, in each run another way"
     return None
+
+
+def _moved(optimizer: Optimizer) -> list[list[Any]]:
+    return [[group.get(key) for key in MOVED] for group in optimizer.param_groups]

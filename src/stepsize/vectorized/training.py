@@ -10,6 +10,7 @@ in a step, is the same here, and the tests compare every number.
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from stepsize.callbacks import Divergence, Norms
+from stepsize.callbacks.plateau_start import kept_still
 from stepsize.vectorized.batches import Batch, Streams
 from stepsize.vectorized.eligible import PRECISIONS
 from stepsize.vectorized.ending import Ending
@@ -33,6 +35,8 @@ from stepsize.vectorized.trial import reason_against_stacking
 from stepsize.vectorized.update import State
 from stepsize.vectorized.updates import make_updates
 from stepsize.vectorized.ways import Ways
+
+log = logging.getLogger(__name__)
 
 
 class CannotStackError(ValueError):
@@ -112,6 +116,8 @@ class Training:
                 self._tell(step + 1)
             if not len(self._stack.runs):
                 break
+        if self._follow:
+            self._tell_of_still_plateaus()
         rows = self._stack.going_on
         if len(rows):
             self._end(rows, steps, {}, validated=self._validates(steps))
@@ -180,6 +186,14 @@ class Training:
             setting = self.group.settings[self.group.owners[run]]
             if setting.follows is not None:
                 setting.follow(step, self._recorder.latest(run, setting.follows))
+
+    def _tell_of_still_plateaus(self) -> None:
+        latest = self._recorder.latest
+        for run in self._stack.runs[self._stack.alive].tolist():
+            monitor = self.group.settings[self.group.owners[run]].follows
+            if monitor is not None and latest(run, monitor) is None:
+                log.warning("%s", kept_still(monitor, self._recorder.last(run, torch.float32)))
+                return  # of all runs, which have one rhythm, the same
 
     def _batch(self) -> Batch:
         return self._streams.batch(self._upcoming, self._stack.runs)
