@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Compose the configuration and train; returns the objective to Hydra's sweepers."""
-    from stepsize.sweeps.job import run_job
+    from stepsize.main import run_job
 
     return run_job(cfg)
 

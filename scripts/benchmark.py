@@ -89,7 +89,7 @@ def startup(repeats: int) -> None:
         (Path(folder) / "conf").mkdir()
         (Path(folder) / "conf" / "train.yaml").write_text("lr: 0.1\n")
         first = [
-            TRAIN, "+callbacks.leave._target_=first_step.Leave", "allow=[first_step]",
+            TRAIN, "+callbacks.leave._target_=first_step.Leave", "allowed_packages=[first_step]",
             "trainer.accelerator=cpu",
         ]  # fmt: skip
         commands = {
@@ -128,7 +128,7 @@ def _composed(task: str, steps: int, folder: Path) -> Any:
 
     words = [
         f"task={task}", f"trainer.max_steps={steps}", "trainer.accelerator=cpu",
-        "callbacks.picture=null", "optimizer=adam",
+        "callbacks.plot=null", "optimizer=adam",
     ]  # fmt: skip
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose(
@@ -145,7 +145,7 @@ def _composed(task: str, steps: int, folder: Path) -> Any:
 def _parts(task: str, steps: int) -> tuple[dict[str, Any], Any, Any]:
     from omegaconf import OmegaConf
 
-    from stepsize.instantiate import instantiate
+    from stepsize.config.instantiate import instantiate
 
     with tempfile.TemporaryDirectory() as folder:
         config: Any = OmegaConf.to_container(_composed(task, steps, Path(folder)), resolve=True)

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes")
     arguments = parser.parse_args()
 
-    from stepsize.results.report import write_report  # after --help
+    from stepsize.report.report import write_report  # after --help
 
     out = arguments.out or _usual_place(arguments.folders)
     try:

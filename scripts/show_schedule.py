@@ -5,7 +5,7 @@
     python scripts/show_schedule.py 'scheduler=cosine,onecycle,step' trainer.max_steps=500
     python scripts/show_schedule.py 'scheduler=glob(*)'
 
-The words are those of train.py. Values separated by commas make one panel each. The picture goes to
+The words are those of train.py. Values separated by commas make one panel each. The plot goes to
 outputs/schedules/.
 """
 
@@ -29,15 +29,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from stepsize.instantiate import allowing, instantiate
+from stepsize.config.instantiate import allowing, instantiate
 from stepsize.optim import build_optimizer, build_schedule, sparse_parameter_names
-from stepsize.optim.schedule_picture import Panel, draw_panels
+from stepsize.plots.schedule import Panel, draw_panels
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def main() -> None:
-    """Draw what the command line asks for, and print the picture's path."""
+    """Draw what the command line asks for, and print the plot's path."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,7 +86,7 @@ def draw_up(words: Sequence[str], swept: Collection[str] = ()) -> Panel:
         for key in ("data", "model", "optimizer", "param_groups", "scheduler", "trainer")
     }
     trainer = config["trainer"]
-    with allowing(cfg.allow):
+    with allowing(cfg.allowed_packages):
         data = instantiate(config["data"], where="data")
         module = instantiate(config["model"], where="model")
         epoch = math.ceil(len(data.train_dataloader()) / trainer["accumulate_grad_batches"])

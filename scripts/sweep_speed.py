@@ -32,7 +32,7 @@ def grid(task: str, seeds: int, optimizers: Sequence[str] = OPTIMIZERS) -> list[
     """The jobs of a sweep, as a sweeper gives them to a launcher."""
     return [
         [f"task={task}", f"optimizer={name}", f"optimizer.lr={rate}", f"seed={seed}",
-         f"trainer.max_steps={STEPS}", "trainer.accelerator=cpu", "pictures=false"]
+         f"trainer.max_steps={STEPS}", "trainer.accelerator=cpu", "plots=false"]
         for name in optimizers for rate in RATES for seed in range(seeds)
     ]  # fmt: skip
 
@@ -41,7 +41,7 @@ def by_hand(task: str, name: str) -> float:
     """Seconds that a step takes in a loop of a few lines, which logs nothing."""
     import torch.nn.functional as F
 
-    from stepsize.instantiate import locate
+    from stepsize.config.instantiate import locate
 
     config, data, module = _parts(task, name)
     net, (x, y) = module.net, data.train
@@ -143,7 +143,7 @@ def _parts(task: str, name: str) -> tuple[dict[str, Any], Any, Any]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    from stepsize.instantiate import instantiate
+    from stepsize.config.instantiate import instantiate
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

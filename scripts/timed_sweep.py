@@ -32,7 +32,7 @@ def launch(kind: str, jobs: list[list[str]], parent: str, processes: int = 1) ->
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext, RunMode
 
-    from stepsize.sweeps.job import run_job
+    from stepsize.main import run_job
 
     GlobalHydra.instance().clear()
     version.setbase("1.3")

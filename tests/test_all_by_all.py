@@ -44,7 +44,7 @@ def test_a_run_trains_at_the_rates_that_stepping_by_hand_gives(run, tmp_path, op
         f"trainer.max_steps={STEPS}",
         "trainer.log_every_n_steps=1",
         "monitor=train/loss",
-        "callbacks.picture=null",
+        "callbacks.plot=null",
         *WORDS.get(scheduler, []),
     ]
     finished = run(*words)
@@ -64,7 +64,7 @@ def test_a_run_trains_at_the_rates_that_stepping_by_hand_gives(run, tmp_path, op
 def rates_by_hand(config, losses):
     """The rates of each group when a loop of two lines steps the schedule."""
     first = OmegaConf.to_container(config.optimizer, resolve=True)
-    parts = [first, first["rest"]] if "rest" in first else [first]
+    parts = [first, first["other_params"]] if "other_params" in first else [first]
     names = [f"default/{p['_target_'].split('.')[-1]}" for p in parts]
     groups = [
         {"params": [torch.zeros(1, requires_grad=True)], "lr": part["lr"], "name": name}

@@ -105,8 +105,10 @@ def test_a_class_of_another_package_needs_no_file(command, tmp_path):
     )
     words = ["task=line", "optimizer._target_=mine.Signed", "trainer.max_steps=20"]
     refused = command(*words, PYTHONPATH=str(tmp_path))
-    assert "allow=[mine]" in refused.stderr
-    done = command(*words, "+optimizer.strength=0.5", "allow=[mine]", PYTHONPATH=str(tmp_path))
+    assert "allowed_packages=[mine]" in refused.stderr
+    done = command(
+        *words, "+optimizer.strength=0.5", "allowed_packages=[mine]", PYTHONPATH=str(tmp_path)
+    )
     assert done.returncode == 0, done.stderr
     assert "line with mine.Signed" in done.stdout
     assert "lr, betas, eps, weight_decay" in done.stdout

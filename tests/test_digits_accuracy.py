@@ -15,5 +15,5 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_validation_accuracy_reaches_97_percent(run, recipe):
-    done = run("task=digits", *RECIPES[recipe], "callbacks.picture=null")
+    done = run("task=digits", *RECIPES[recipe], "callbacks.plot=null")
     assert done.result["metrics"]["val/acc"]["final"] >= 0.97

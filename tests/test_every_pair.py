@@ -5,7 +5,7 @@ from conftest import names
 
 SPARSE_ONLY = "SparseAdam takes sparse gradients only"
 DENSE_ONLY = "does not take sparse gradients"
-NO_MATRIX = "takes: there is nothing for Muon"
+NO_MATRIX = "params: there is nothing for Muon"
 
 # What cannot be: the optimizer, the tasks, and the sentence that ends the run before training.
 DENSE_TASKS = [task for task in names("task") if task != "digits_sparse"]
@@ -47,7 +47,7 @@ def test_the_optimizer_reduces_the_tasks_loss(run, optimizer, task):
         f"optimizer={optimizer}",
         "trainer.max_steps=40",
         "trainer.val_check_interval=20",
-        "callbacks.picture=null",
+        "callbacks.plot=null",
         *words,
     )
     result = finished.result

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from conftest import composed, names
 
-from stepsize.instantiate import instantiate
+from stepsize.config.instantiate import instantiate
 
 
 class Witness(pl.Callback):
@@ -43,7 +43,7 @@ def _witness(monkeypatch, run, *overrides):
     run(
         "trainer.max_steps=30",
         "trainer.val_check_interval=10",
-        "callbacks.picture=null",
+        "callbacks.plot=null",
         *overrides,
     )
     monkeypatch.undo()
@@ -70,9 +70,9 @@ def test_another_seed_gives_other_weights_and_another_order(monkeypatch, run):
 
 def test_seed_zero_is_a_seed(run):
     torch.manual_seed(1)
-    first = run("task=curve", "trainer.max_steps=10", "callbacks.picture=null", "seed=0")
+    first = run("task=curve", "trainer.max_steps=10", "callbacks.plot=null", "seed=0")
     torch.manual_seed(2)
-    second = run("task=curve", "trainer.max_steps=10", "callbacks.picture=null", "seed=0")
+    second = run("task=curve", "trainer.max_steps=10", "callbacks.plot=null", "seed=0")
     assert first.rows == second.rows
 
 

@@ -9,9 +9,9 @@ import schedulefree
 import torch
 from conftest import composed
 
-from stepsize.instantiate import instantiate, locate
+from stepsize.config.instantiate import instantiate, locate
 from stepsize.optim import Recipe, build_optimizer
-from stepsize.optim.limits import check_trainer, needs_graph
+from stepsize.optim.compatibility import check_trainer, needs_graph
 
 
 def line(tmp_path, seed=0):
@@ -36,7 +36,7 @@ def assert_same(mine, theirs, **tolerance):
 
 EXACT = {"rtol": 0, "atol": 0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-WORDS = ["task=line", "callbacks.picture=null"]
+WORDS = ["task=line", "callbacks.plot=null"]
 
 
 def test_sam_applies_the_gradient_taken_uphill_and_records_the_loss_before_it(run, tmp_path):
@@ -73,7 +73,7 @@ def test_sophia_knows_the_hessian_of_a_quadratic_without_rotation(run):
     finished = run(
         "task=quadratic", "model.net.rotate=false", "model.net.condition=100",
         "optimizer=sophia", "optimizer.hessian_distribution=rademacher",
-        "trainer.max_steps=1", "callbacks.picture=null",
+        "trainer.max_steps=1", "callbacks.plot=null",
     )  # fmt: skip
     (state,) = finished.checkpoint["optimizer_states"][0]["state"].values()
     torch.testing.assert_close(state["hessian"], torch.logspace(0, 2, 10))
@@ -82,7 +82,7 @@ def test_sophia_knows_the_hessian_of_a_quadratic_without_rotation(run):
 def test_sophia_trains_with_clipping_and_accumulation(run):
     finished = run(
         "task=digits_mlp", "optimizer=sophia", "trainer.gradient_clip_val=0.5",
-        "trainer.accumulate_grad_batches=2", "trainer.max_steps=60", "callbacks.picture=null",
+        "trainer.accumulate_grad_batches=2", "trainer.max_steps=60", "callbacks.plot=null",
     )  # fmt: skip
     loss = finished.result["metrics"]["train/loss"]
     assert loss["final"] < 0.5 * loss["first"]
@@ -132,7 +132,7 @@ def test_what_is_looked_at_are_the_averaged_weights_of_a_schedule_free_run(run, 
 
 
 DIGITS = [
-    "task=digits_mlp", "optimizer=schedulefree_adamw", "callbacks.picture=null",
+    "task=digits_mlp", "optimizer=schedulefree_adamw", "callbacks.plot=null",
     "trainer.max_steps=30",
 ]  # fmt: skip
 
@@ -160,9 +160,9 @@ def test_a_schedule_free_run_goes_on_exactly_from_a_checkpoint_of_averaged_weigh
 
 def test_a_part_of_a_composite_is_switched_too(run):
     finished = run(
-        "task=digits_mlp", "optimizer=muon", "trainer.max_steps=30", "callbacks.picture=null",
-        "optimizer.rest._target_=schedulefree.AdamWScheduleFree",
-        "~optimizer.rest.amsgrad", "~optimizer.rest.maximize",
+        "task=digits_mlp", "optimizer=muon", "trainer.max_steps=30", "callbacks.plot=null",
+        "optimizer.other_params._target_=schedulefree.AdamWScheduleFree",
+        "~optimizer.other_params.amsgrad", "~optimizer.other_params.maximize",
     )  # fmt: skip
     groups = finished.checkpoint["optimizer_states"][0]["param_groups"]
     assert [group.get("train_mode") for group in groups] == [None, False]
@@ -189,17 +189,17 @@ def test_a_part_of_a_composite_is_switched_too(run):
 )
 def test_what_cannot_work_ends_before_training_with_a_sentence(run, words, sentence):
     with pytest.raises(ValueError, match=sentence) as raised:
-        run("task=digits_mlp", "callbacks.picture=null", *words)
+        run("task=digits_mlp", "callbacks.plot=null", *words)
     assert "\n" not in str(raised.value)
 
 
 def test_a_two_step_optimizer_cannot_be_part_of_a_composite():
     sam = {
-        "_target_": "stepsize.optim.sharpness.SAM",
+        "_target_": "stepsize.optim.sam.SAM",
         "base_optimizer": "torch.optim.SGD",
         "lr": 0.1,
-        "takes": {"ndim": 2},
-        "rest": {"_target_": "torch.optim.Adam"},
+        "params": {"ndim": 2},
+        "other_params": {"_target_": "torch.optim.Adam"},
     }
     with pytest.raises(ValueError, match="SAM cannot be part of a composite"):
         build_optimizer(sam, torch.nn.Linear(2, 2).named_parameters())
@@ -210,13 +210,13 @@ def test_a_two_step_optimizer_cannot_be_part_of_a_composite():
     [
         ("pytorch_optimizer", "pytorch_optimizer.Lion"),
         ("schedulefree", "schedulefree.AdamWScheduleFree"),
-        ("pytorch_optimizer", "stepsize.optim.sharpness.SAM"),
+        ("pytorch_optimizer", "stepsize.optim.sam.SAM"),
     ],
 )
 def test_a_class_whose_package_is_missing_names_the_extra(monkeypatch, package, target):
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, "stepsize.optim.sharpness", raising=False)
-    monkeypatch.delattr("stepsize.optim.sharpness", raising=False)
+    monkeypatch.delitem(sys.modules, "stepsize.optim.sam", raising=False)
+    monkeypatch.delattr("stepsize.optim.sam", raising=False)
     with pytest.raises(ValueError, match=rf'{package} is not installed; pip install -e ".\[opti'):
         locate(target)
 
@@ -230,7 +230,7 @@ def test_an_option_that_pytorch_optimizer_would_swallow_is_spoken_of(caplog):
 def test_the_packages_are_not_imported_unless_they_are_chosen():
     code = (
         "import sys, torch; from stepsize.train import train; from stepsize.optim import *\n"
-        "from stepsize.callbacks.needed import needed_callbacks\n"
+        "from stepsize.callbacks.required import needed_callbacks\n"
         "assert needed_callbacks(Recipe({'_target_': 'torch.optim.Adam'})) == []\n"
         "assert not {'pytorch_optimizer', 'schedulefree'} & sys.modules.keys()"
     )
@@ -238,7 +238,7 @@ def test_the_packages_are_not_imported_unless_they_are_chosen():
 
 
 def test_a_recipe_names_the_callbacks_it_needs():
-    from stepsize.callbacks.needed import needed_callbacks
+    from stepsize.callbacks.required import needed_callbacks
 
     plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}
     recipe = Recipe({"_target_": "schedulefree.SGDScheduleFree"}, scheduler=plateau)

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from stepsize.optim import build_optimizer
+from stepsize.optim.describe import group_table, is_plain, markdown, one_line, plain_text, title
 from stepsize.optim.plan import plan_optimizer
-from stepsize.optim.table import group_table, is_plain, markdown, one_line, plain_text, title
 
 STEPS = "trainer.max_steps=2"
-MLP = ("task=digits_mlp", STEPS, "callbacks.picture=null")
+MLP = ("task=digits_mlp", STEPS, "callbacks.plot=null")
 
 
 class Net(nn.Module):
@@ -95,8 +95,8 @@ def test_plain_text_is_aligned_and_markdown_has_a_rule():
 
 def test_a_plain_run_says_it_in_one_short_line(run, caplog):
     with caplog.at_level(logging.INFO, "stepsize"):
-        run("task=curve", STEPS, "callbacks.picture=null")
-    (told,) = [r.message for r in caplog.records if r.name == "stepsize.callbacks.group_table"]
+        run("task=curve", STEPS, "callbacks.plot=null")
+    (told,) = [r.message for r in caplog.records if r.name == "stepsize.optim.describe"]
     assert told == "Adam over 4 tensors, 61 parameters: lr 0.001"
 
 
@@ -113,7 +113,7 @@ def test_the_table_is_a_markdown_table_in_tensorboards_text(run):
 def test_the_log_names_every_group_of_any_optimizer(run, caplog, optimizer):
     with caplog.at_level(logging.INFO, "stepsize"):
         run(*MLP, f"optimizer={optimizer}")
-    told = next(r.message for r in caplog.records if r.name == "stepsize.callbacks.group_table")
+    told = next(r.message for r in caplog.records if r.name == "stepsize.optim.describe")
     expected = {"muon": "default/Muon", "lbfgs": "LBFGS over 10", "sgd": "SGD over 10"}
     assert expected[optimizer] in told
     assert ("default/AdamW" in told) == (optimizer == "muon")

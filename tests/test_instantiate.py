@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stepsize.instantiate import allowing, instantiate, locate
+from stepsize.config.instantiate import allowing, instantiate, locate
 
 
 @pytest.mark.parametrize(

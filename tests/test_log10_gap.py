@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from stepsize.data import Line
-from stepsize.gap import Gap
 from stepsize.modules import Regressor
+from stepsize.optima.gap import Gap
 
-WORDS = ["callbacks.picture=null", "logger=none"]
+WORDS = ["callbacks.plot=null", "logger=none"]
 
 
 def test_it_is_the_logarithm_of_the_gap_in_every_row(run):

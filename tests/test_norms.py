@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 
 from stepsize.callbacks import Norms
 
-EVERY_ROW = ["callbacks.norms.every=1", "trainer.log_every_n_steps=1", "callbacks.picture=null"]
+EVERY_ROW = ["callbacks.norms.every=1", "trainer.log_every_n_steps=1", "callbacks.plot=null"]
 LINE = ["task=line", "logger=none", *EVERY_ROW]
 MLP = ["task=digits_mlp", "logger=none", *EVERY_ROW]
 # Where an optimizer cannot train the digits with dense gradients.
@@ -117,7 +117,7 @@ class DenseNorm(pl.Callback):
 
 
 def test_in_a_sparse_gradient_entries_of_one_place_are_added_up(run):
-    dense = ["+callbacks.dense={_target_: test_norms.DenseNorm}", "allow=[test_norms]"]
+    dense = ["+callbacks.dense={_target_: test_norms.DenseNorm}", "allowed_packages=[test_norms]"]
     done = run(*MLP, "task=digits_sparse", *dense, "trainer.max_steps=1")
     assert measured(done)[0][0] == pytest.approx(DenseNorm.seen[0], rel=1e-5)
 
@@ -154,7 +154,7 @@ def test_an_update_of_weights_that_are_all_zero_has_no_ratio(run):
 
 
 def test_they_stand_in_every_so_manieth_logged_row(run):
-    words = ["task=line", "logger=none", "callbacks.picture=null", "trainer.max_steps=10"]
+    words = ["task=line", "logger=none", "callbacks.plot=null", "trainer.max_steps=10"]
     done = run(*words, "trainer.log_every_n_steps=2", "callbacks.norms.every=2")
     assert list(done.curve("train/loss")) == [0, 2, 4, 6, 8, 10]
     assert list(done.curve("grad_norm/default")) == [0, 4, 8]
@@ -193,7 +193,7 @@ def test_a_run_that_was_stopped_within_an_accumulation_has_the_same_rows(run, tm
     words = [*MLP, "trainer.accumulate_grad_batches=4", "trainer.max_steps=6"]
     stop = "+callbacks.stop={_target_: test_resume.StopAtBatch, batch: 14}"
     with pytest.raises(SystemExit):
-        run(*words, stop, "allow=[test_resume]")
+        run(*words, stop, "allowed_packages=[test_resume]")
     left = tmp_path / "run0" / "checkpoints" / "last.ckpt"
     resumed, whole = run(*words, f"ckpt_path={left}"), run(*words)
     assert list(whole.curve("update_ratio/default")) == [0, 1, 2, 3, 4, 5]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from stepsize.optimum import Optimum, least_squares, logistic
+from stepsize.optima.solve import Optimum, least_squares, logistic
 
 LINE_X = "3.4 5.4 6.71 6.89 6.93 4.16 9.779 6.182 7.59 2.167 7.042 10.791 5.31 7.997 3.1"
 LINE_Y = "1.7 2.76 2.09 3.19 1.694 1.573 3.366 2.596 2.53 1.221 2.87 3.45 1.6 2.9 1.3"

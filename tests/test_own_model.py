@@ -50,9 +50,10 @@ def test_anyones_module_and_data_run_with_groups_and_a_schedule(command, tmp_pat
         (tmp_path / group).mkdir()
         (tmp_path / group / "theirs.yaml").write_text(f"_target_: theirs.{name}\n")
     done = command(
-        "--config-dir", ".", "model=theirs", "data=theirs", "allow=[theirs]", "monitor=val/error",
+        "--config-dir", ".", "model=theirs", "data=theirs", "allowed_packages=[theirs]",
+        "monitor=val/error",
         "optimizer=adamw", "optimizer.lr=0.02", "scheduler=warmup_cosine", "trainer.max_steps=60",
-        "trainer.val_check_interval=20", "callbacks.picture=null",
+        "trainer.val_check_interval=20", "callbacks.plot=null",
         "+param_groups.head={match: '^head', lr_scale: 0.5}", "hydra.run.dir=here",
         PYTHONPATH=str(tmp_path),
     )  # fmt: skip
@@ -65,8 +66,9 @@ def test_anyones_module_and_data_run_with_groups_and_a_schedule(command, tmp_pat
     header, *_ = (tmp_path / "here" / "metrics.csv").read_text().splitlines()
     assert {"lr/head", "lr/default"} <= set(header.split(","))
     again = command(
-        "--config-dir", ".", "model=theirs", "data=theirs", "allow=[theirs]", "monitor=val/error",
-        "optimizer=sgd", "trainer.max_steps=20", "callbacks.picture=null", "hydra.run.dir=again",
+        "--config-dir", ".", "model=theirs", "data=theirs", "allowed_packages=[theirs]",
+        "monitor=val/error",
+        "optimizer=sgd", "trainer.max_steps=20", "callbacks.plot=null", "hydra.run.dir=again",
         "resume=weights", "ckpt_path=here/checkpoints/last.ckpt", PYTHONPATH=str(tmp_path),
     )  # fmt: skip
     assert again.returncode == 0, again.stderr

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 WORDS = [
-    "task=digits_mlp", "scheduler=plateau", "callbacks.picture=null",
+    "task=digits_mlp", "scheduler=plateau", "callbacks.plot=null",
     "trainer.log_every_n_steps=1",
 ]  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_a_plateau_waits_for_the_first_epoch_with_a_validation(run):
 def test_a_plateau_on_a_training_metric_starts_with_the_first_step(run):
     finished = run(
         "task=line", "scheduler=plateau", "scheduler.interval=step", "scheduler.patience=0",
-        "scheduler.threshold=0.99", "callbacks.picture=null", "trainer.log_every_n_steps=1",
+        "scheduler.threshold=0.99", "callbacks.plot=null", "trainer.log_every_n_steps=1",
         "trainer.max_steps=4",
     )  # fmt: skip
     assert rates(finished) == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])

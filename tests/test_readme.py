@@ -22,7 +22,7 @@ NOT_HERE = {
     "python scripts/compare.py outputs/sweeps/mine outputs/sweeps/rates": (
         "tests/results/test_compare_script.py: it needs the sweeps of the commands above it"
     ),
-    "python train.py optimizer._target_=my_package.MyOptimizer allow=[my_package]": (
+    "python train.py optimizer._target_=my_package.MyOptimizer allowed_packages=[my_package]": (
         "tests/test_command.py: a class of another package needs no file"
     ),
 }
@@ -60,7 +60,7 @@ def test_a_model_of_ones_own_is_two_small_files(tmp_path):
     (tmp_path / "model" / "mine.yaml").write_text(config)
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), "--config-dir", ".", "model=mine",
-         "allow=[my_package]", "trainer.max_steps=300"],
+         "allowed_packages=[my_package]", "trainer.max_steps=300"],
         cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
         env={"PYTHONPATH": ".", "PATH": ""},
     )  # fmt: skip

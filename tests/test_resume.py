@@ -22,7 +22,7 @@ STEPS = 32
 # 23 batches in an epoch, a validation every 8 steps, a row every 3.
 TASK = [
     "task=digits_mlp", "trainer.val_check_interval=8", "trainer.log_every_n_steps=3",
-    "callbacks.picture=null", "logger=none",
+    "callbacks.plot=null", "logger=none",
 ]  # fmt: skip
 MIDDLE, VALIDATION, EPOCH = 13, 16, 23
 # What cannot be trained on the task above, or takes long there.
@@ -81,7 +81,7 @@ class Jittery(Regressor):
 
 
 DIARY = [
-    "allow=[test_resume]",
+    "allowed_packages=[test_resume]",
     "+callbacks.diary={_target_: test_resume.Diary, dirpath: '${hydra:runtime.output_dir}'}",
 ]
 
@@ -280,7 +280,7 @@ def test_the_end_of_the_old_run_is_no_part_of_the_extended_ones_curve(run):
 @pytest.mark.parametrize("steps", [15, 20])
 def test_a_finished_run_that_is_resumed_only_reports(run, steps):
     words = ["task=digits_mlp", "trainer.val_check_interval=4", "trainer.log_every_n_steps=10"]
-    words += [f"trainer.max_steps={steps}", "callbacks.picture=null"]
+    words += [f"trainer.max_steps={steps}", "callbacks.plot=null"]
     whole = run(*words)
     resumed = run(*words, f"ckpt_path={whole.folder}/checkpoints/last.ckpt")
     assert resumed.rows == whole.rows
@@ -311,14 +311,14 @@ def test_tensorboard_of_the_resumed_run_shows_the_whole_curve(run, stopped):
 
 def test_a_group_that_was_unfrozen_before_or_after_the_stop_goes_on_exactly(check_exact):
     words = [*TASK, "task=digits", "param_groups=freeze_backbone", "callbacks=unfreeze"]
-    words.append("callbacks.picture=null")
+    words.append("callbacks.plot=null")
     for step in (4, 7):
         check_exact(words, step, steps=10)
 
 
 @pytest.mark.parametrize("averaging", ["swa", "ema"])
 def test_averaged_weights_go_on_exactly(check_exact, averaging):
-    check_exact([*TASK, f"callbacks={averaging}", "callbacks.picture=null"], 27, "sigterm")
+    check_exact([*TASK, f"callbacks={averaging}", "callbacks.plot=null"], 27, "sigterm")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

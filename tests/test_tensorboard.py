@@ -14,8 +14,8 @@ from conftest import ROOT, composed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_server import served
 
-from stepsize.hparams import hparams_of
-from stepsize.tensorboard import RowLogger
+from stepsize.loggers.hparams import hparams_of
+from stepsize.loggers.tensorboard import RowLogger
 from stepsize.train import train
 
 SHORT = ["trainer.max_steps=40", "trainer.accelerator=cpu"]
@@ -51,7 +51,7 @@ def sweep(tmp_path_factory):
     killed = subprocess.Popen(
         [
             sys.executable, str(ROOT / "train.py"), *RUNS["killed"], *SHORT,
-            "allow=[test_tensorboard]", f"hydra.run.dir={sweep / 'killed'}",
+            "allowed_packages=[test_tensorboard]", f"hydra.run.dir={sweep / 'killed'}",
         ],
         cwd=sweep.parent,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
@@ -60,7 +60,7 @@ def sweep(tmp_path_factory):
     for name, words in RUNS.items():
         if name == "killed":
             continue
-        words = [*words, *SHORT, "allow=[test_tensorboard]"]
+        words = [*words, *SHORT, "allowed_packages=[test_tensorboard]"]
         if name == "resumed":
             whole = [*words, "trainer.max_steps=20"]
             train(composed(*whole, folder=sweep.parent / "first"))
@@ -207,10 +207,10 @@ def test_how_a_run_ended_stands_in_words_too(board, sweep):
     assert texts["killed"] == []
 
 
-def test_the_picture_of_the_fit_is_there(board):
+def test_the_plot_of_the_fit_is_there(board):
     shown = board.get("images/tags")
-    assert "picture/fit" in shown["adam"]
-    assert "picture/confusion_matrix" in shown["mlp"]
+    assert "plot/fit" in shown["adam"]
+    assert "plot/confusion_matrix" in shown["mlp"]
 
 
 def test_a_run_is_one_file_of_events(sweep):
@@ -250,10 +250,10 @@ def test_watching_and_where_it_runs_are_no_columns():
         "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1, "eps": float("inf")},
         "scheduler": None,
         "param_groups": {"head": {"match": "fc", "lr": 1.0}},
-        "data": {"_target_": "a.Data", "order_seed": 3},
+        "data": {"_target_": "a.Data", "shuffle_seed": 3},
         "model": {"net": {"widths": [1, 2]}},
         "trainer": {"accelerator": "cpu", "log_every_n_steps": 1, "max_steps": 5},
-        "callbacks": {"norms": {"every": 1}, "ema": {"decay": 0.9}, "picture": None},
+        "callbacks": {"norms": {"every": 1}, "ema": {"decay": 0.9}, "plot": None},
         "seed": 3,
         "monitor": "train/loss",
     }

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import names
 
-LINE = ["task=line", "callbacks.picture=null"]
+LINE = ["task=line", "callbacks.plot=null"]
 
 
 def test_the_objective_is_the_monitors_final_value(run):
@@ -56,7 +56,7 @@ def test_gradient_descent_on_the_quadratic_has_its_textbook_rate(run):
     condition = 100.0
     done = run(
         "task=quadratic", "optimizer=sgd", f"optimizer.lr={2 / (condition + 1)}",
-        "callbacks.picture=null", "trainer.max_steps=300", "trainer.precision=64-true",
+        "callbacks.plot=null", "trainer.max_steps=300", "trainer.precision=64-true",
     )  # fmt: skip
     gap = done.curve("train/gap")
     rate = (gap[290] / gap[190]) ** (1 / 200)  # the gap is quadratic in the error
@@ -68,7 +68,7 @@ def test_heavy_ball_on_the_quadratic_has_its_textbook_rate(run):
     root = math.sqrt(condition)
     done = run(
         "task=quadratic", "optimizer=sgd", f"optimizer.lr={(2 / (root + 1)) ** 2}",
-        f"optimizer.momentum={((root - 1) / (root + 1)) ** 2}", "callbacks.picture=null",
+        f"optimizer.momentum={((root - 1) / (root + 1)) ** 2}", "callbacks.plot=null",
         "trainer.max_steps=300", "trainer.precision=64-true",
     )  # fmt: skip
     gap = done.curve("train/gap")
@@ -83,7 +83,7 @@ def test_gradient_noise_gives_the_textbook_variance(run):
     done = run(
         "task=quadratic", f"model.net.dim={dim}", "model.net.condition=1.0",
         "model.net.rotate=false", f"data.sigma={sigma}", "optimizer=sgd", f"optimizer.lr={lr}",
-        "callbacks.picture=null", "trainer.max_steps=400",
+        "callbacks.plot=null", "trainer.max_steps=400",
     )  # fmt: skip
     late = [value for step, value in done.curve("train/loss").items() if step >= 100]
     expected = dim * lr * sigma**2 / (2 - lr) / 2
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_a_number_is_divergence_at_once(run):
 
 @pytest.mark.parametrize("task", names("task"))
 def test_the_optimum_is_known_where_the_design_says(run, task):
-    words = [f"task={task}", "trainer.max_steps=1", "callbacks.picture=null"]
+    words = [f"task={task}", "trainer.max_steps=1", "callbacks.plot=null"]
     known = {"line", "blobs", "quadratic", "rosenbrock", "diabetes", "breast_cancer"}
     done = run(*words)
     assert (done.result["optimum"] is not None) == (task in known)
@@ -115,17 +115,17 @@ def test_the_optimum_is_known_where_the_design_says(run, task):
 
 
 def test_another_model_on_a_task_has_no_known_optimum(run):
-    words = ["model=curve_net", "model.net.widths=[10,5,1]", "callbacks.picture=null"]
+    words = ["model=curve_net", "model.net.widths=[10,5,1]", "callbacks.plot=null"]
     assert run("task=diabetes", *words, "trainer.max_steps=1").result["optimum"] is None
 
 
 def test_the_final_weights_are_validated_whatever_the_number_of_steps(run):
-    done = run("task=digits_mlp", "trainer.max_steps=7", "callbacks.picture=null")
+    done = run("task=digits_mlp", "trainer.max_steps=7", "callbacks.plot=null")
     assert list(done.curve("val/loss")) == [7]
 
 
 def test_a_validation_stands_in_the_row_of_the_weights_that_it_saw(run):
-    words = ["task=digits_mlp", "trainer.max_steps=8", "callbacks.picture=null"]
+    words = ["task=digits_mlp", "trainer.max_steps=8", "callbacks.plot=null"]
     often = run(*words, "trainer.val_check_interval=4").curve("val/loss")
     assert list(often) == [4, 8]
     assert run(*words).curve("val/loss") == {8: often[8]}
@@ -142,7 +142,7 @@ def test_resolved_configurations_have_equal_hashes_and_others_not(run):
 def test_groups_and_schedule_show_in_the_rates(run):
     done = run(
         "task=digits_mlp", "param_groups=no_decay", "scheduler=warmup_cosine",
-        "trainer.max_steps=40", "callbacks.picture=null",
+        "trainer.max_steps=40", "callbacks.plot=null",
     )  # fmt: skip
     for tag in ("lr/no_decay", "lr/default"):
         rates = done.curve(tag)

@@ -10,10 +10,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from stepsize.callbacks import Unfreeze
+from stepsize.callbacks.unfreeze import join_group
 from stepsize.optim import build_schedule
-from stepsize.optim.composite import CompositeOptimizer
-from stepsize.optim.joining import join_group
-from stepsize.optim.plan import plan_optimizer
+from stepsize.optim.plan import CompositeOptimizer, plan_optimizer
 
 TOTAL = 40
 FROZEN = {"backbone": {"match": "^layer1", "freeze": True}}
@@ -21,7 +20,7 @@ UNFREEZE = (
     "task=digits_mlp",
     "param_groups=freeze_backbone",
     "callbacks=unfreeze",
-    "callbacks.picture=null",
+    "callbacks.plot=null",
     "trainer.val_check_interval=4",
     "trainer.log_every_n_steps=1",
 )

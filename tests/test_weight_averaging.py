@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 from stepsize.callbacks import WeightAveraging
 
 SWA = (
-    "task=digits_mlp", "scheduler=swalr", "callbacks=swa", "callbacks.picture=null",
+    "task=digits_mlp", "scheduler=swalr", "callbacks=swa", "callbacks.plot=null",
     "logger=none", "trainer.log_every_n_steps=1",
 )  # fmt: skip
 
@@ -40,7 +40,7 @@ def trained(tmp_path, *overrides):
     """Train with a witness among the callbacks."""
     from stepsize.train import train
 
-    mine = (f"+callbacks.witness._target_={__name__}.Weights", f"allow=[{__name__}]")
+    mine = (f"+callbacks.witness._target_={__name__}.Weights", f"allowed_packages=[{__name__}]")
     folder = tmp_path / "run"
     train(composed(*overrides, *mine, "trainer.accelerator=cpu", folder=folder))
     saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -86,7 +86,7 @@ def test_averaging_changes_nothing_about_the_training(run):
 
 
 def test_the_final_value_of_a_full_batch_task_is_the_averages(run):
-    words = ("task=line", "trainer.max_steps=40", "callbacks.picture=null", "callbacks=ema")
+    words = ("task=line", "trainer.max_steps=40", "callbacks.plot=null", "callbacks=ema")
     finished = run(*words, "callbacks.ema.decay=0.9")
     plain = run(*words, "callbacks.ema=null")
     assert finished.curve("train/loss")[30] == plain.curve("train/loss")[30]
@@ -98,7 +98,7 @@ def test_the_final_value_of_a_full_batch_task_is_the_averages(run):
 
 def test_a_moving_average_is_torchs_own(tmp_path):
     words = ("task=digits_mlp", "callbacks=ema", "callbacks.ema.start=3", "callbacks.ema.decay=0.7")
-    witness, saved = trained(tmp_path, *words, "callbacks.picture=null", "trainer.max_steps=8")
+    witness, saved = trained(tmp_path, *words, "callbacks.plot=null", "trainer.max_steps=8")
     average = witness.trained[3]
     for state in witness.trained[4:]:
         average = {name: 0.7 * average[name] + 0.3 * state[name] for name in average}
@@ -106,7 +106,7 @@ def test_a_moving_average_is_torchs_own(tmp_path):
 
 
 def test_batch_norms_statistics_are_averaged_and_its_counter_is_not(tmp_path):
-    words = ("task=digits", "callbacks=swa", "callbacks.picture=null", "trainer.max_steps=4")
+    words = ("task=digits", "callbacks=swa", "callbacks.plot=null", "trainer.max_steps=4")
     witness, saved = trained(tmp_path, *words, "callbacks.swa.start=1", "optimizer.lr=1e-2")
     _close(saved["state_dict"], _mean(witness.trained[1:]))
     assert int(saved["state_dict"]["net.bn1.num_batches_tracked"]) == 4

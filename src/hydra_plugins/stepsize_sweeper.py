@@ -14,7 +14,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 
-import stepsize.sweeps.names  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
+import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
 
 
 @contextmanager
@@ -33,9 +33,9 @@ class GridConf:
     Attributes:
         max_batch_size: jobs that are given to the launcher at once; null for all.
         params: the grid, ``{key: values}`` in Hydra's grammar: ``range(10)``, ``glob(*)``, ``a,b``.
-        only_fitting: leave out the optimizers that the task cannot take, and say why.
-        then: a second stage, ``{best_of: KEY, seed: VALUES}``: of each value of KEY, the best
-            setting on seeds that the grid has not seen.
+        skip_incompatible: leave out the optimizers that the task cannot take, and say why.
+        final_stage: a second stage, ``{select_best_per: KEY, seeds: VALUES}``: of each value of
+            KEY, the best hyperparameter setting on seeds that the grid has not used.
         baseline: what the report compares with, such as an optimizer's name.
     """
 
@@ -43,8 +43,8 @@ class GridConf:
     # Hydra's schemas are read by OmegaConf, which knows these types by their old names.
     max_batch_size: Optional[int] = None  # noqa: UP045
     params: Any = None
-    only_fitting: bool = False
-    then: Any = None
+    skip_incompatible: bool = False
+    final_stage: Any = None
     baseline: Optional[str] = None  # noqa: UP045
 
 
@@ -60,18 +60,18 @@ class Grid(BasicSweeper):
         self,
         max_batch_size: int | None = None,
         params: dict[str, str] | None = None,
-        only_fitting: bool = False,
-        then: dict[str, Any] | None = None,
+        skip_incompatible: bool = False,
+        final_stage: dict[str, Any] | None = None,
         baseline: str | None = None,
     ) -> None:
         super().__init__(max_batch_size, params)
-        self.only_fitting = only_fitting
-        self.then = then
+        self.skip_incompatible = skip_incompatible
+        self.final_stage = final_stage
         self.baseline = baseline
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run what is left to do of the grid that the sweep's file and the command line span."""
-        from stepsize.errors import told_in_one_line
+        from stepsize.run.errors import told_in_one_line
         from stepsize.sweeps.grid import run_grid
 
         assert self.config is not None
@@ -85,7 +85,7 @@ class Grid(BasicSweeper):
                 launch=self.launcher.launch,
                 folder=Path(self.config.hydra.sweep.dir),
                 max_batch_size=self.max_batch_size,
-                only_fitting=self.only_fitting,
-                then=self.then,
+                skip_incompatible=self.skip_incompatible,
+                final_stage=self.final_stage,
                 baseline=self.baseline,
             )

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 
 if TYPE_CHECKING:
-    from stepsize.vectorized.composed import Composed
+    from stepsize.vectorized.templates import Composed
 
 
 @dataclass
@@ -54,9 +54,9 @@ class Vectorized(BasicLauncher):
         from hydra.core.utils import configure_log, setup_globals
         from omegaconf.errors import OmegaConfBaseException
 
-        from stepsize.earlier import Earlier
-        from stepsize.errors import told_in_one_line
-        from stepsize.vectorized.launching import run_apart, tell_left, train_jobs
+        from stepsize.run.errors import told_in_one_line
+        from stepsize.run.folder import Earlier
+        from stepsize.vectorized.launcher import run_apart, tell_left, train_jobs
         from stepsize.vectorized.templates import Templates
 
         assert self.config is not None
@@ -96,8 +96,8 @@ class Vectorized(BasicLauncher):
 
 def _returned(job: "Composed") -> JobReturn:
     """What the basic launcher would return of a job that has been run."""
-    from stepsize.earlier import Earlier
-    from stepsize.outcome import told, worst
+    from stepsize.run.folder import Earlier
+    from stepsize.run.result import told, worst
 
     result = Earlier.look(job.folder).result
     done = JobReturn(overrides=list(job.words), status=JobStatus.COMPLETED)

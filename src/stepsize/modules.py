@@ -17,15 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stepsize.data import InMemoryData
-from stepsize.measure import Measurement
 from stepsize.optim import (
     Recipe,
     configure_optimizers,
     optimizer_classes,
     sparse_parameter_names,
 )
-from stepsize.optim.limits import needs_graph
-from stepsize.optimum import least_squares, logistic
+from stepsize.optim.compatibility import needs_graph
+from stepsize.optima.solve import least_squares, logistic
 
 
 class Step(NamedTuple):
@@ -218,3 +217,25 @@ def _is_affine(net: nn.Module) -> bool:
 
 def _prefixed(phase: str, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{phase}/{name}": value for name, value in metrics.items()}
+
+
+class Measurement:
+    """Takes the first evaluation after it was asked for.
+
+    An optimizer with a closure (LBFGS) evaluates the model many times per step. The first one is at
+    the weights that the step starts from, which is what a curve against steps must show.
+
+    Attributes:
+        wanted: true from ``ask`` until ``take``.
+        values: what was taken, by name; empty when nothing was.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.values: dict[str, Tensor] = {}
+
+    def ask(self) -> None:
+        self.wanted, self.values = True, {}
+
+    def take(self, values: dict[str, Tensor]) -> None:
+        self.wanted, self.values = False, {k: v.detach() for k, v in values.items()}

@@ -13,20 +13,20 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks import Divergence, GroupTable, Record, Unfreeze
-from stepsize.callbacks.needed import needed_callbacks
-from stepsize.callbacks.picture import Picture
-from stepsize.errors import one_line
-from stepsize.gap import Gap
-from stepsize.hparams import hparams_of
-from stepsize.instantiate import allowing, instantiate
+from stepsize.callbacks.required import needed_callbacks
+from stepsize.checkpoint.resume import Resume
+from stepsize.config.instantiate import allowing, instantiate
+from stepsize.config.monitors import check_monitors, known_tags, monitors_of
+from stepsize.config.schema import check_settings
+from stepsize.loggers.hparams import hparams_of
+from stepsize.loggers.tensorboard import RowLogger
 from stepsize.optim import Recipe
-from stepsize.outcome import ended, reached, target_of, told
-from stepsize.resume import Resume
-from stepsize.run import Run, in_sweep
-from stepsize.settings import check_settings
-from stepsize.summary import print_summary
-from stepsize.tags import check_monitors, known_tags, monitors_of
-from stepsize.tensorboard import RowLogger
+from stepsize.optima.gap import Gap
+from stepsize.plots.callback import Plot
+from stepsize.run.console import print_summary
+from stepsize.run.errors import one_line
+from stepsize.run.folder import Run, in_sweep
+from stepsize.run.result import ended, reached, target_of, told
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def train(cfg: DictConfig) -> float:
         return told(run.earlier.result)
     record = Record(run.folder / "metrics.csv")
     loggers: list[Any] = []
-    with allowing(run.config["allow"]), _failures_recorded(run, record, loggers):
+    with allowing(run.config["allowed_packages"]), _failures_recorded(run, record, loggers):
         run.take(cfg)
         log.debug("settings: %s", " ".join(run.overrides) or "all as in conf/")
         check_settings(run.config)
@@ -177,7 +177,7 @@ def _callbacks(run: Run) -> list[pl.Callback]:
     """The configured ones; in a sweep without a bar, since that has a line of its own."""
     callbacks = _all(run.config["callbacks"], "callbacks")
     left_out: list[type] = [pl.callbacks.ProgressBar] if in_sweep() else []
-    left_out += [] if run.config["pictures"] else [Picture]
+    left_out += [] if run.config["plots"] else [Plot]
     return [c for c in callbacks if not isinstance(c, tuple(left_out))]
 
 

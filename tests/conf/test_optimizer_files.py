@@ -32,11 +32,11 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def chain(config: dict[str, Any] | None, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The file's optimizer, then the one under ``rest``, and the one under that."""
+    """The file's optimizer, then the one under ``other_params``, and the one under that."""
     while config:
-        own = {key: value for key, value in config.items() if key not in ("takes", "rest")}
+        own = {key: value for key, value in config.items() if key not in ("params", "other_params")}
         yield where, own
-        config, where = config.get("rest"), f"{where}.rest"
+        config, where = config.get("other_params"), f"{where}.other_params"
 
 
 def comparable(value: Any) -> Any:
@@ -115,12 +115,12 @@ def test_the_command_of_a_file_sets_options_that_the_file_has(path: Path) -> Non
 def test_takes_and_rest_stand_together(path: Path) -> None:
     config: dict[str, Any] | None = load(path)
     while config:
-        assert ("takes" in config) == ("rest" in config)
-        config = config.get("rest")
+        assert ("params" in config) == ("other_params" in config)
+        config = config.get("other_params")
 
 
 def muon_takes(name: str) -> bool:
-    return re.search(load(FOLDER / "muon.yaml")["takes"][0]["match"], name) is not None
+    return re.search(load(FOLDER / "muon.yaml")["params"][0]["match"], name) is not None
 
 
 @pytest.mark.parametrize(

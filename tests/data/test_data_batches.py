@@ -23,7 +23,7 @@ def _flat(batches):
 @given(n=st.integers(1, 40), size=st.integers(1, 40), seed=st.integers(0, 2**70))
 def test_every_epoch_gives_every_point_once_and_keeps_the_smaller_last_batch(n, size, seed):
     size = min(size, n)
-    loader = TensorBatches((torch.arange(n),), size, order_seed=seed)
+    loader = TensorBatches((torch.arange(n),), size, shuffle_seed=seed)
     for _ in range(2):
         batches = _epoch(loader)
         assert sorted(_flat(batches)) == list(range(n))
@@ -47,7 +47,7 @@ def test_each_epoch_has_its_own_order():
 
 
 def test_the_order_is_the_same_for_equal_seeds_and_differs_otherwise():
-    first, again, other = (_epoch(TensorBatches((POINTS,), 4, order_seed=s)) for s in (0, 0, 1))
+    first, again, other = (_epoch(TensorBatches((POINTS,), 4, shuffle_seed=s)) for s in (0, 0, 1))
     assert first == again
     assert first != other
 
@@ -75,9 +75,9 @@ def test_a_seed_above_32_bits_is_not_a_later_epoch_of_a_small_one():
 
 @pytest.mark.parametrize("position", range(12))
 def test_a_loaded_position_continues_with_the_next_batch(position):
-    whole = TensorBatches((POINTS,), 4, order_seed=3)
+    whole = TensorBatches((POINTS,), 4, shuffle_seed=3)
     stream = [batch for _ in range(4) for batch in _epoch(whole)]
-    resumed = TensorBatches((POINTS,), 4, order_seed=3)
+    resumed = TensorBatches((POINTS,), 4, shuffle_seed=3)
     resumed.load_state_dict({"position": position})
     assert _epoch(resumed) == stream[position : position + 5]
 
@@ -129,7 +129,7 @@ def test_the_order_is_the_same_on_cuda():
         ({"batch_size": 4.0}, r"data\.batch_size=4\.0"),
         ({"batch_size": True}, r"data\.batch_size=True"),
         ({"steps_per_epoch": 0}, r"data\.steps_per_epoch=0: give a whole number from 1 up"),
-        ({"order_seed": -1}, r"data\.order_seed=-1: give a whole number from 0 up"),
+        ({"shuffle_seed": -1}, r"data\.shuffle_seed=-1: give a whole number from 0 up"),
     ],
 )
 def test_numbers_out_of_range_are_refused(arguments, message):

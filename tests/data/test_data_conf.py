@@ -40,14 +40,14 @@ def test_the_file_writes_out_every_argument_and_no_other(path):
 def test_the_file_says_the_class_s_own_defaults(path):
     config = _config(path)
     for name, parameter in inspect.signature(get_class(config["_target_"])).parameters.items():
-        if parameter.default is not parameter.empty and name not in ("order_seed", "image"):
+        if parameter.default is not parameter.empty and name not in ("shuffle_seed", "image"):
             assert config[name] == parameter.default
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_run_s_seed_decides_the_order_alone(path):
-    assert _config(path)["order_seed"] == 3
-    made = [instantiate(_config(path, order_seed=seed)) for seed in (0, 1)]
+    assert _config(path)["shuffle_seed"] == 3
+    made = [instantiate(_config(path, shuffle_seed=seed)) for seed in (0, 1)]
     assert made[0].fingerprint() == made[1].fingerprint()
 
 

@@ -95,7 +95,7 @@ def test_full_batch_says_whether_every_step_sees_all_points(batch_size, full):
 
 
 def test_the_seed_of_the_run_changes_the_order_and_not_the_data():
-    first, second = (Curve(points=20, batch_size=5, order_seed=seed) for seed in (0, 1))
+    first, second = (Curve(points=20, batch_size=5, shuffle_seed=seed) for seed in (0, 1))
     assert first.fingerprint() == second.fingerprint()
     batches = [next(iter(data.train_dataloader()))[0] for data in (first, second)]
     assert not torch.equal(*batches)
@@ -136,7 +136,7 @@ def test_a_batch_larger_than_the_training_set_is_refused_when_the_size_is_known(
     ("make", "message"),
     [
         (lambda: Line(steps_per_epoch=0), r"data\.steps_per_epoch=0"),
-        (lambda: Line(order_seed=-1), r"data\.order_seed=-1"),
+        (lambda: Line(shuffle_seed=-1), r"data\.shuffle_seed=-1"),
         (lambda: Curve(points=0), r"data\.points=0"),
         (lambda: Curve(noise=-0.1), r"data\.noise=-0\.1: give a finite number from 0 up"),
         (lambda: Curve(noise=float("nan")), r"data\.noise=nan"),

@@ -22,8 +22,10 @@ def test_noise_has_the_deviation_asked_for_and_no_correlation_between_steps():
 
 
 def test_noise_is_a_function_of_the_seed():
-    assert torch.equal(_epochs(2, sigma=1.0, order_seed=0), _epochs(2, sigma=1.0, order_seed=0))
-    assert not torch.equal(_epochs(2, sigma=1.0, order_seed=0), _epochs(2, sigma=1.0, order_seed=1))
+    assert torch.equal(_epochs(2, sigma=1.0, shuffle_seed=0), _epochs(2, sigma=1.0, shuffle_seed=0))
+    assert not torch.equal(
+        _epochs(2, sigma=1.0, shuffle_seed=0), _epochs(2, sigma=1.0, shuffle_seed=1)
+    )
 
 
 def test_noise_scales_with_sigma_so_that_runs_differ_in_nothing_else():

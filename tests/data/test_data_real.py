@@ -102,7 +102,7 @@ def test_digits_are_split_class_by_class_and_no_image_is_in_both_or_lost():
 
 
 def test_the_split_depends_on_the_data_s_seed_alone():
-    same = Digits(order_seed=5)
+    same = Digits(shuffle_seed=5)
     other = Digits(seed=1)
     assert Digits().fingerprint() == same.fingerprint()
     assert Digits().fingerprint() != other.fingerprint()

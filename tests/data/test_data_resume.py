@@ -16,8 +16,8 @@ STEPS = 5  # batches per epoch, the last one smaller
 class Numbered(InMemoryData):
     """Eighteen numbered points, with a validation set or without."""
 
-    def __init__(self, batch_size=4, steps_per_epoch=STEPS, order_seed=7, val=False):
-        super().__init__(batch_size, steps_per_epoch, order_seed)
+    def __init__(self, batch_size=4, steps_per_epoch=STEPS, shuffle_seed=7, val=False):
+        super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.with_val = val
 
     def make(self):
@@ -73,7 +73,7 @@ DATA = {
     "minibatches": lambda: Numbered(),
     "minibatches and validation": lambda: Numbered(val=True),
     "full batch": lambda: Numbered(batch_size=None),
-    "gradient noise": lambda: GradientNoise(3, 0.5, steps_per_epoch=STEPS, order_seed=7),
+    "gradient noise": lambda: GradientNoise(3, 0.5, steps_per_epoch=STEPS, shuffle_seed=7),
 }
 
 
@@ -155,7 +155,7 @@ def test_a_limited_number_of_batches_goes_on_in_the_stream(tmp_path):
 
 
 class Onlooker(pl.Callback):
-    """Takes a batch of its own in the middle of the run, as a callback that draws a picture may."""
+    """Takes a batch of its own in the middle of the run, as a callback that draws a plot may."""
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         next(iter(trainer.datamodule.train_dataloader()))

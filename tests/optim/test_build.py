@@ -4,10 +4,10 @@ from conftest import CONF, names
 from omegaconf import OmegaConf
 from torch import nn
 
-from stepsize.instantiate import locate
+from stepsize.config.instantiate import locate
 from stepsize.optim import build_optimizer, sparse_parameter_names
-from stepsize.optim.composite import CompositeOptimizer
-from stepsize.optim.limits import REFUSE_SPARSE
+from stepsize.optim.compatibility import REFUSE_SPARSE
+from stepsize.optim.plan import CompositeOptimizer
 
 ADAM = {"_target_": "torch.optim.Adam", "lr": 1e-2}
 MUON = OmegaConf.to_container(OmegaConf.load(CONF / "optimizer" / "muon.yaml"))
@@ -94,9 +94,9 @@ def test_a_rules_groups_are_shared_out_among_the_parts_of_a_composite():
     optimizer = build_optimizer(MUON, Net().named_parameters(), rules)
     rates = {g["name"]: g["lr"] for g in optimizer.param_groups}
     assert rates == {
-        "default/AdamW": MUON["rest"]["lr"],
+        "default/AdamW": MUON["other_params"]["lr"],
         "slow/Muon": pytest.approx(0.1 * MUON["lr"]),
-        "slow/AdamW": pytest.approx(0.1 * MUON["rest"]["lr"]),
+        "slow/AdamW": pytest.approx(0.1 * MUON["other_params"]["lr"]),
     }
 
 
@@ -107,10 +107,10 @@ def test_a_rules_option_that_one_part_lacks_is_refused():
 
 def test_a_composite_of_three_makes_the_same_steps_as_three_optimizers_apart():
     chain = {
-        "_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9, "takes": {"match": "embed"},
-        "rest": {
-            "_target_": "torch.optim.Muon", "lr": 0.02, "takes": {"match": r"hidden\.weight"},
-            "rest": {"_target_": "torch.optim.AdamW", "lr": 1e-2},
+        "_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9, "params": {"match": "embed"},
+        "other_params": {
+            "_target_": "torch.optim.Muon", "lr": 0.02, "params": {"match": r"hidden\.weight"},
+            "other_params": {"_target_": "torch.optim.AdamW", "lr": 1e-2},
         },
     }  # fmt: skip
     torch.manual_seed(0)
@@ -161,7 +161,7 @@ def test_lbfgs_takes_one_group():
 
 
 def test_lbfgs_cannot_be_part_of_a_composite():
-    chain = {**ADAM, "takes": {"match": "fc"}, "rest": {"_target_": "torch.optim.LBFGS"}}
+    chain = {**ADAM, "params": {"match": "fc"}, "other_params": {"_target_": "torch.optim.LBFGS"}}
     with pytest.raises(ValueError, match="LBFGS cannot be part of a composite"):
         build_optimizer(chain, Net().named_parameters())
 
@@ -171,14 +171,16 @@ def test_bare_muon_names_what_it_cannot_take():
         build_optimizer({"_target_": "torch.optim.Muon"}, list(Net().named_parameters())[1:])
 
 
-def test_takes_without_rest_is_refused():
-    with pytest.raises(ValueError, match="takes and rest go together"):
-        build_optimizer({**ADAM, "takes": {"ndim": 2}}, Net().named_parameters())
+def test_params_without_other_params_is_refused():
+    with pytest.raises(ValueError, match="params and other_params go together"):
+        build_optimizer({**ADAM, "params": {"ndim": 2}}, Net().named_parameters())
 
 
 def test_a_part_with_nothing_to_take_is_refused():
-    with pytest.raises(ValueError, match=r"takes: there is nothing for Adam among"):
-        build_optimizer({**ADAM, "takes": {"ndim": 7}, "rest": ADAM}, Net().named_parameters())
+    with pytest.raises(ValueError, match=r"params: there is nothing for Adam among"):
+        build_optimizer(
+            {**ADAM, "params": {"ndim": 7}, "other_params": ADAM}, Net().named_parameters()
+        )
 
 
 def test_a_scheduler_is_not_an_optimizer():

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import nn
 
-from stepsize.optim.param_groups import group_parameters
-from stepsize.optim.rules import ParamGroup, Selector
+from stepsize.optim.param_groups import ParamGroup, Selector, group_parameters
 
 CONF = Path(__file__).parents[2] / "conf"
 FILES = sorted((CONF / "param_groups").glob("*.yaml"))
@@ -476,7 +475,7 @@ def test_every_trainable_parameter_is_in_exactly_one_group_or_the_rules_are_refu
 
 
 def test_a_selector_reads_match_and_ndim() -> None:
-    selector = Selector.from_config("optimizer.takes", {"ndim": 2, "match": "^(?!.*fc)"})
+    selector = Selector.from_config("optimizer.params", {"ndim": 2, "match": "^(?!.*fc)"})
     matrix = nn.Parameter(torch.ones(2, 2))
     assert selector.select("net.layer1.linear.weight", matrix) == ()
     assert selector.select("net.fc.weight", matrix) is None
@@ -484,8 +483,8 @@ def test_a_selector_reads_match_and_ndim() -> None:
 
 
 def test_a_selectors_errors_begin_with_the_place() -> None:
-    with pytest.raises(ValueError, match=r"^optimizer\.takes: bad expression"):
-        Selector.from_config("optimizer.takes", {"match": "("})
+    with pytest.raises(ValueError, match=r"^optimizer\.params: bad expression"):
+        Selector.from_config("optimizer.params", {"match": "("})
 
 
 # The files in conf/param_groups

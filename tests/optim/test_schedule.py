@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
-from stepsize.optim.schedule import build_schedule
+from stepsize.schedules.build import build_schedule
 
 FOLDER = Path(__file__).parents[2] / "conf" / "scheduler"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

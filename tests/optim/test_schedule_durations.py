@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from stepsize.optim.durations import count_positions
-from stepsize.optim.schedule import build_schedule
+from stepsize.schedules.build import build_schedule
+from stepsize.schedules.durations import count_positions
 
 pytestmark = [
     # Lightning advises worker processes for a loader of a few numbers,
@@ -106,7 +106,7 @@ def test_milestones_are_shares_too() -> None:
 
 
 def test_a_share_in_a_function_is_of_the_run() -> None:
-    inverse = {"_target_": "stepsize.optim.schedule_functions.InverseTime", "half_life": "25%"}
+    inverse = {"_target_": "stepsize.schedules.functions.InverseTime", "half_life": "25%"}
     made = scheduler({"_target_": "torch.optim.lr_scheduler.LambdaLR", "lr_lambda": inverse}, 40)
     assert made.lr_lambdas[0].half_life == 10
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from stepsize.optim.schedule import build_schedule
+from stepsize.schedules.build import build_schedule
 
 TORCH = "torch.optim.lr_scheduler."
 COSINE = {"_target_": f"{TORCH}CosineAnnealingLR", "T_max": "100%"}
@@ -23,7 +23,7 @@ ONECYCLE = {
 LAMBDA = {
     "_target_": f"{TORCH}LambdaLR",
     "lr_lambda": {
-        "_target_": "stepsize.optim.schedule_functions.InverseSqrt",
+        "_target_": "stepsize.schedules.functions.InverseSqrt",
         "warmup": "5%",
     },
 }

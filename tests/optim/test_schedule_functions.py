@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from stepsize.optim.schedule_functions import (
+from stepsize.schedules.functions import (
     ConstantRatio,
     InverseSqrt,
     InverseTime,

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepsize.results.comparison import TaskComparison, compare_tasks
-from stepsize.results.read import read_sweep
-from stepsize.results.settings import name_settings
+from stepsize.report.labels import name_settings
+from stepsize.report.read import read_sweep
+from stepsize.report.task import TaskComparison, compare_tasks
 
 VERSIONS = {"stepsize": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"}
 # How fast each one's gap shrinks at its best rate, and that rate.

@@ -10,9 +10,9 @@ from synthetic_sweeps import write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_server import served, wait_until
 
-from stepsize.results.aggregates import aggregate, write_aggregates
-from stepsize.results.curves import CachedCurves
-from stepsize.results.read import read_sweep
+from stepsize.report.curves import CachedCurves
+from stepsize.report.medians import aggregate, write_aggregates
+from stepsize.report.read import read_sweep
 
 RUN = "optimizer=adam,optimizer.lr={lr},seed={seed}"
 

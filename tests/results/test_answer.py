@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from synthetic_sweeps import compared, write_sweep
 
-from stepsize.results.answer import Answer, answer
+from stepsize.report.answer import Answer, answer
 
 
 def answered(folder: Path, varied: dict[str, Any], **options: Any) -> Answer:

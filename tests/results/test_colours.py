@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from conftest import names
 
-from stepsize.results.colours import looks
-from stepsize.results.settings import Setting
+from stepsize.report.labels import Setting
+from stepsize.report.line_styles import looks
 
 
 def setting(optimizer: str, rest: str = "") -> Setting:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic_sweeps import compared, write_run, write_sweep
 
-from stepsize.results.baseline import check_baseline, choose_baseline
+from stepsize.report.task import check_baseline, choose_baseline
 
 
 def test_a_run_that_diverged_is_counted_and_never_averaged_in(tmp_path: Path):

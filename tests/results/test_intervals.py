@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepsize.optimum import least_squares
-from stepsize.results.intervals import (
+from stepsize.optima.solve import least_squares
+from stepsize.stats.intervals import (
     Interval,
     log_mean_interval,
     mean_interval,

@@ -11,7 +11,7 @@ import pytest
 from headless_chromium import Tab
 from synthetic_sweeps import write_sweep
 
-from stepsize.results.report import write_report
+from stepsize.report.report import write_report
 
 WIDTHS = {"a telephone": 390, "a desktop": 1280}
 
@@ -71,7 +71,7 @@ def test_it_names_no_address_to_load_from(page: Path):
     assert "<script" not in text
 
 
-def test_dark_is_dark_and_light_is_light_in_pictures_too(tab: Tab, page: Path):
+def test_dark_is_dark_and_light_is_light_in_figures_too(tab: Tab, page: Path):
     def lightness(selector: str, what: str) -> float:
         colour = tab.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{what}")
         return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
@@ -85,7 +85,7 @@ def test_dark_is_dark_and_light_is_light_in_pictures_too(tab: Tab, page: Path):
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
-def test_text_in_pictures_is_large_enough_to_read(tab: Tab, page: Path, width: int):
+def test_text_in_figures_is_large_enough_to_read(tab: Tab, page: Path, width: int):
     tab.show(page, width)
     smallest = tab.evaluate(
         "Math.min(...[...document.querySelectorAll('figure svg text')]"
@@ -113,7 +113,7 @@ def test_names_at_the_ends_of_curves_do_not_overlap(tab: Tab, page: Path):
                     assert apart
 
 
-def test_every_picture_refers_to_parts_of_its_own(page: Path):
+def test_every_figure_refers_to_parts_of_its_own(page: Path):
     text = page.read_text("utf-8")
     defined = re.findall(r' id="([^"]+)"', text)
     assert len(defined) == len(set(defined))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepsize.results.intervals import mean_interval
-from stepsize.results.paired import Paired, holm, paired
+from stepsize.stats.intervals import mean_interval
+from stepsize.stats.paired import Paired, holm, paired
 
 # Darwin's maize (Fisher 1935): heights in eighths of an inch over the self-fertilised plants'.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]

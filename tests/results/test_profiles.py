@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepsize.results.profiles import MINIMUM_PROBLEMS, Profile, performance_profile
+from stepsize.stats.profiles import MINIMUM_PROBLEMS, Profile, performance_profile
 
 COSTS = {
     "sgd": {"line": 100.0, "curve": 30.0, "blobs": 40.0, "digits": math.inf},

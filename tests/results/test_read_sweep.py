@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from synthetic_sweeps import write_run, write_sweep
 
-from stepsize.results.read import read_sweep
+from stepsize.report.read import read_sweep
 
 
 def test_every_planned_run_is_a_row_in_the_order_of_the_plan_whatever_became_of_it(tmp_path: Path):
@@ -126,7 +126,7 @@ def test_a_folder_that_does_not_exist_is_an_error_of_one_line(tmp_path: Path):
 def test_real_runs_are_read_with_what_they_were_configured_to_be(
     run: Callable[..., object], tmp_path: Path
 ):
-    short = ("task=line", "trainer.max_steps=20", "callbacks.picture=null")
+    short = ("task=line", "trainer.max_steps=20", "callbacks.figure=null")
     run(*short, "optimizer=sgd", "optimizer.lr=1e-3", "seed=3")
     run(*short, "optimizer=adam", "scheduler=cosine", "seed=4")
 
@@ -156,7 +156,7 @@ def test_a_real_run_that_was_cut_off_without_a_plan_says_what_it_was(
 
 def test_reading_imports_neither_torch_nor_matplotlib_nor_pandas():
     code = (
-        "import sys; import stepsize.results.read; "
+        "import sys; import stepsize.report.read; "
         "print({'torch', 'matplotlib', 'pandas', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from synthetic_sweeps import write_sweep
 
-from stepsize.results.report import write_report
+from stepsize.report.report import write_report
 
 
 def written(tmp_path: Path, varied: dict[str, Any], **options: Any) -> Path:
@@ -46,7 +46,7 @@ def test_the_table_of_runs_has_a_row_per_planned_run_and_a_column_per_variable(t
     assert rows[0]["setting"] == "sgd max_steps=100"
 
 
-def test_every_picture_of_the_markdown_lies_beside_it(tmp_path: Path):
+def test_every_figure_of_the_markdown_lies_beside_it(tmp_path: Path):
     varied = {
         "optimizer": ["sgd", "adam", "nadam", "lion", "rmsprop"],
         "optimizer.lr": [0.01, 0.1],
@@ -60,7 +60,7 @@ def test_every_picture_of_the_markdown_lies_beside_it(tmp_path: Path):
         assert (report / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_pictures_of_an_earlier_report_do_not_stay(tmp_path: Path):
+def test_figures_of_an_earlier_report_do_not_stay(tmp_path: Path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "rates-old.png").touch()
     report = written(tmp_path, {"optimizer": ["sgd", "adam"]})

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from synthetic_sweeps import write_sweep
 
-from stepsize.results.curves import CachedCurves, median_curve, on_grid, read_curves, thinned
-from stepsize.results.read import read_sweep
-from stepsize.results.rows import RunRow
+from stepsize.report.curves import CachedCurves, median_curve, on_grid, read_curves, thinned
+from stepsize.report.read import RunRow, read_sweep
 
 
 def row(folder: Path, status: str = "completed", steps: int = 30) -> RunRow:

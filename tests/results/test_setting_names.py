@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stepsize.results.rows import RunRow
-from stepsize.results.settings import grid_of, name_settings, varied_words
+from stepsize.report.labels import grid_of, name_settings, varied_words
+from stepsize.report.read import RunRow
 
 
 def row(*words: str, **known: Any) -> RunRow:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepsize.results.sign_tests import sign_flip_p, sign_test_p
+from stepsize.stats.paired import sign_flip_p, sign_test_p
 
 # Darwin's self- and cross-fertilised maize, differences of height in eighths of an inch.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepsize.results.student_t import t_quantile
+from stepsize.stats.intervals import t_quantile
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepsize.sweeps.names import run_name
+from stepsize.sweeps.jobs import run_name
 
 
 def test_a_name_reads_as_the_words_that_made_the_run():

@@ -21,7 +21,7 @@ STUDY = (
     "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1", "hydra.sweeper.n_trials=24",
     "hydra.sweeper.n_jobs=8", "task=line", "optimizer=sgd,adam,lbfgs",
     "optimizer.lr=tag(log,interval(1e-4,1.0))", "trainer.max_steps=40", "trainer.accelerator=cpu",
-    "pictures=false",
+    "plots=false",
 )  # fmt: skip
 
 

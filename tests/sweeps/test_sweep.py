@@ -12,8 +12,8 @@ import time
 import pytest
 from conftest import ROOT
 
-SMALL = ("-m", "task=line", "trainer.max_steps=40", "pictures=false")
-LONG = ("-m", "task=curve", "trainer.max_steps=1200", "pictures=false")
+SMALL = ("-m", "task=line", "trainer.max_steps=40", "plots=false")
+LONG = ("-m", "task=curve", "trainer.max_steps=1200", "plots=false")
 SAVING = "callbacks.checkpoint.minutes=0.003"
 
 
@@ -64,7 +64,7 @@ def test_every_run_has_a_readable_folder_with_all_its_files(project):
     assert code == 0
     runs = results(project, "x")
     assert set(runs) == {
-        f"task=line,optimizer={optimizer},pictures=false,trainer.max_steps=40,seed={seed}"
+        f"task=line,optimizer={optimizer},plots=false,trainer.max_steps=40,seed={seed}"
         for optimizer in ("sgd", "adam")
         for seed in (0, 1)
     }
@@ -212,7 +212,7 @@ def test_optimizers_that_the_task_cannot_take_are_left_out_with_the_reason(proje
 def test_the_second_stage_runs_the_best_setting_of_each_on_fresh_seeds(project):
     code, _, _ = sweep(
         project, *SMALL[1:], "sweep=learning_rate", "optimizer=sgd,adam", "seed=0,1",
-        "optimizer.lr=1e-3,1e-2,1e6", "hydra.sweeper.then.seed=[7,8]", "name=x",
+        "optimizer.lr=1e-3,1e-2,1e6", "hydra.sweeper.final_stage.seeds=[7,8]", "name=x",
     )  # fmt: skip
     assert code == 0
     runs = results(project, "x")
@@ -232,7 +232,11 @@ def test_the_second_stage_runs_the_best_setting_of_each_on_fresh_seeds(project):
 
 def test_seeds_that_chose_may_not_test(project):
     code, _, err = sweep(
-        project, *SMALL[1:], "sweep=learning_rate", "hydra.sweeper.then.seed=[2,3]", "name=x"
+        project,
+        *SMALL[1:],
+        "sweep=learning_rate",
+        "hydra.sweeper.final_stage.seeds=[2,3]",
+        "name=x",
     )
     assert code == 1
     assert "2 also chose the settings" in err

@@ -42,7 +42,7 @@ def test_it_has_seeds_enough_to_claim_something_of_each_setting_at_five_percent(
     """The smallest two-sided sign-flip p is 2/2^n, times the number of comparisons (Holm)."""
     loader, config = composed(sweep)
     sweeper = config.hydra.sweeper
-    seeds = sweeper.then.seed if sweeper.then else sweeper.params.seed
+    seeds = sweeper.final_stage.seeds if sweeper.final_stage else sweeper.params.seed
     settings = [f"{k}={v}" for k, v in sweeper.params.items() if k not in ("seed", "optimizer.lr")]
     comparisons = len(combinations(settings, loader)) - 1
     assert comparisons * 2 / 2 ** len(combinations([f"seed={seeds}"], loader)) < 0.05

@@ -18,10 +18,10 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext
 
 from hydra_plugins.stepsize_vectorized_launcher import Vectorized
-from stepsize.sweeps.job import run_job
+from stepsize.main import run_job
 from stepsize.vectorized import launching
 
-FIXED = ("task=line", "trainer.max_steps=5", "trainer.accelerator=cpu", "pictures=false")
+FIXED = ("task=line", "trainer.max_steps=5", "trainer.accelerator=cpu", "plots=false")
 Launch = Callable[..., Sequence[JobReturn]]
 
 

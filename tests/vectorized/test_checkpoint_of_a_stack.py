@@ -9,7 +9,7 @@ import pytest
 import torch
 from together import alone, config_of, difference, together, varied
 
-from stepsize.vectorized.checkpoints import checkpoint_of
+from stepsize.vectorized.folders import checkpoint_of
 
 BLOBS = ("task=blobs", "trainer.val_check_interval=60", "trainer.precision=64-true")
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import optim
 
-from stepsize.vectorized.each import Each, EachRun
-from stepsize.vectorized.eligible import ELEMENTWISE
+from stepsize.vectorized.eligibility import ELEMENTWISE
+from stepsize.vectorized.per_run_scalar import Each, EachRun
 
 OPTIONS: dict[type, list[dict[str, Any]]] = {
     optim.SGD: [{}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}],

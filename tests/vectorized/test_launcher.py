@@ -26,16 +26,16 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from test_checkpoint_of_a_stack import compare
 from together import Rows, difference
 
-from stepsize.vectorized.events import records_of
+from stepsize.loggers.event_file import records_of
 from stepsize.vectorized.templates import Templates
 
 WORDS = (
     "task=blobs", "optimizer=sgd,adam,lbfgs", "optimizer.lr=0.01,-1", "seed=0,1",
     "scheduler=cosine", "trainer.max_steps=60", "trainer.precision=64-true",
-    "trainer.accelerator=cpu", "pictures=false",
+    "trainer.accelerator=cpu", "plots=false",
 )  # fmt: skip
 DIVERGING = ("task=curve", "optimizer=sgd,rmsprop", "optimizer.lr=0.01,10", "data.points=50",
-             "trainer.max_steps=60", "trainer.accelerator=cpu", "pictures=true")  # fmt: skip
+             "trainer.max_steps=60", "trainer.accelerator=cpu", "plots=true")  # fmt: skip
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -136,7 +136,7 @@ def test_the_configurations_are_those_that_hydra_writes(both: tuple[Path, Path])
                 assert texts[0] == texts[1]
 
 
-def test_tensorboard_reads_the_same_scalars_texts_pictures_and_hyperparameters(
+def test_tensorboard_reads_the_same_scalars_texts_plots_and_hyperparameters(
     both: tuple[Path, Path],
 ) -> None:
     for ours, theirs in pairs(both):
@@ -207,7 +207,7 @@ def test_hydra_composes_each_choice_of_files_once(
         ]
     assert len(calls) == 2
     assert [job.config["optimizer"]["lr"] for job in jobs[:6:2]] == [1e-3, 0.1, 1e-5]
-    assert [job.config["data"]["order_seed"] for job in jobs[:2]] == [0, 7]
+    assert [job.config["data"]["shuffle_seed"] for job in jobs[:2]] == [0, 7]
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 300])
@@ -231,7 +231,7 @@ def test_help_does_not_import_torch(command: Callable[..., Any]) -> None:
 
 def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path) -> None:
     words = ("task=line,curve", "optimizer=sgd,adam", "seed=0,1", "trainer.max_steps=1500",
-             "trainer.accelerator=cpu", "pictures=false", "hydra/launcher=vectorized",
+             "trainer.accelerator=cpu", "plots=false", "hydra/launcher=vectorized",
              "hydra.launcher.processes=1", "name=killed")  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "-m", *words],
@@ -263,7 +263,7 @@ def test_however_a_sweep_is_ended_its_other_processes_end_too(
 ) -> None:
     with subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "-m", "task=line", "optimizer=sgd,adam",
-         "seed=range(4)", "trainer.max_steps=1000000", "trainer.accelerator=cpu", "pictures=false",
+         "seed=range(4)", "trainer.max_steps=1000000", "trainer.accelerator=cpu", "plots=false",
          "hydra/launcher=vectorized", "hydra.launcher.processes=2"],
         cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from stepsize.vectorized import sort_out
 
 CURVE = ("task=curve", "data.points=100", "trainer.max_steps=60", "trainer.precision=64-true",
-         "allow=[test_stepping]")  # fmt: skip
+         "allowed_packages=[test_stepping]")  # fmt: skip
 Closure = Callable[[], float] | None
 
 

@@ -135,7 +135,9 @@ def objectives_step(prediction: torch.Tensor, y: torch.Tensor) -> Any:
 
 
 def test_a_module_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
-    config = config_of(*CURVE, "optimizer=adam", "allow=[test_together]", folder=tmp_path)
+    config = config_of(
+        *CURVE, "optimizer=adam", "allowed_packages=[test_together]", folder=tmp_path
+    )
     config["model"]["_target_"] = "test_together.WithDropout"
     (group,), _ = sort_out([config, config])
     with pytest.raises(CannotStackError, match="random"):
@@ -197,7 +199,9 @@ class Annealed(Module):
 def test_a_module_that_knows_which_step_it_is_in_is_refused(
     kind: str, reason: str, tmp_path: Path
 ) -> None:
-    config = config_of(*CURVE, "optimizer=adam", "allow=[test_together]", folder=tmp_path)
+    config = config_of(
+        *CURVE, "optimizer=adam", "allowed_packages=[test_together]", folder=tmp_path
+    )
     config["model"]["_target_"] = f"test_together.{kind}"
     (group,), _ = sort_out([config, config])
     with pytest.raises(CannotStackError, match=reason):
@@ -212,7 +216,7 @@ class Own(Module):
 def test_a_module_with_a_training_step_of_its_own_is_left_to_the_ordinary_way(
     tmp_path: Path,
 ) -> None:
-    config = config_of(*CURVE, "allow=[test_together]", folder=tmp_path)
+    config = config_of(*CURVE, "allowed_packages=[test_together]", folder=tmp_path)
     config["model"]["_target_"] = "test_together.Own"
     _, left = sort_out([config])
     assert left == {0: "Own has a training_step of its own"}

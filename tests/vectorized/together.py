@@ -32,7 +32,7 @@ def config_of(*words: str, folder: Path) -> dict[str, Any]:
 
 
 def _composed(*words: str, folder: Path) -> Any:
-    return composed("pictures=false", *words, *_ALWAYS, folder=folder)
+    return composed("plots=false", *words, *_ALWAYS, folder=folder)
 
 
 def varied(
@@ -44,7 +44,7 @@ def varied(
         for seed in seeds:
             config = copy.deepcopy(base)
             config["optimizer"]["lr"] = rate
-            config["seed"] = config["data"]["order_seed"] = seed
+            config["seed"] = config["data"]["shuffle_seed"] = seed
             configs.append(config)
     return configs
 

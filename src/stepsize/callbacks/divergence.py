@@ -7,8 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from stepsize.callbacks.lean import LeanCallback
-from stepsize.callbacks.record import is_logged
+from stepsize.callbacks.lightning_overhead import LeanCallback
+from stepsize.loggers.recorder import is_logged
 
 
 class Divergence(LeanCallback):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from stepsize.callbacks.record import Record, RowGuest, log_beside
+from stepsize.loggers.recorder import Record, RowGuest, log_beside
 
 
 class Norms(RowGuest):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from stepsize.callbacks.record import is_logged
-from stepsize.optim.limits import has_modes
+from stepsize.loggers.recorder import is_logged
+from stepsize.optim.compatibility import has_modes
 
 
 class OptimizerMode(pl.Callback):
@@ -20,7 +20,7 @@ class OptimizerMode(pl.Callback):
 
     Schedule-free optimizers (Defazio et al., 2024) take gradients at weights y and answer for an
     average x. With this callback, training steps see y, and so does ``train/loss``, which is a by-
-    product of a step; validation, ``train/gap``, the final evaluation, pictures and checkpoints see
+    product of a step; validation, ``train/gap``, the final evaluation, plots and checkpoints see
     x. The way from y to x and back rounds, so y is kept beside x meanwhile, in checkpoints too: how
     often a run is looked at, saved or resumed changes nothing.
 

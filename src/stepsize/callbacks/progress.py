@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from stepsize.callbacks.lean import LeanCallback
+from stepsize.callbacks.lightning_overhead import LeanCallback
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 

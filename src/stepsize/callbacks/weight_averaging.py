@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from stepsize.optim.durations import REST, Stretch, is_duration
+from stepsize.schedules.durations import REST, Stretch, is_duration
 
 
 class WeightAveraging(pl.callbacks.WeightAveraging):
@@ -18,7 +18,7 @@ class WeightAveraging(pl.callbacks.WeightAveraging):
 
     Stochastic weight averaging (Izmailov et al., 2018, arXiv:1803.05407), or an exponential moving
     average (Polyak and Juditsky, 1992). From ``start`` on, validation, the run's final values, its
-    picture and ``last.ckpt`` are of the average; ``train/loss`` is of the weights that are trained.
+    plot and ``last.ckpt`` are of the average; ``train/loss`` is of the weights that are trained.
     Batch norm's statistics are averaged with the weights.
 
     Lightning's own callback evaluates and saves the initial weights until the first average, and

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from stepsize.data._checks import whole_number
+from stepsize.config.schema import whole_number
 
 Tensors = tuple[torch.Tensor, ...]
 
 
-def epoch_seed(order_seed: int, epoch: int) -> int:
+def epoch_seed(shuffle_seed: int, epoch: int) -> int:
     """Mix two numbers into the seed of one epoch.
 
-    ``order_seed + epoch`` would give seed 1 the epochs of seed 0, one later. numpy's SeedSequence
+    ``shuffle_seed + epoch`` would give seed 1 the epochs of seed 0, one later. numpy's SeedSequence
     hashes both into 32 well-mixed bits, the same on every platform and version (NEP 19).
     """
-    sequence = np.random.SeedSequence(order_seed, spawn_key=(epoch,))
+    sequence = np.random.SeedSequence(shuffle_seed, spawn_key=(epoch,))
     return int(sequence.generate_state(1)[0])
 
 
@@ -36,15 +36,15 @@ class BatchStream(ABC):
 
     Args:
         steps_per_epoch: number of batches in an epoch, ``len(self)``.
-        order_seed: whole number from 0 up.
+        shuffle_seed: whole number from 0 up.
 
     Attributes:
         position: number of batches given so far, over all epochs.
     """
 
-    def __init__(self, steps_per_epoch: int, order_seed: int) -> None:
+    def __init__(self, steps_per_epoch: int, shuffle_seed: int) -> None:
         self.steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        self.order_seed = whole_number("order_seed", order_seed, least=0)
+        self.shuffle_seed = whole_number("shuffle_seed", shuffle_seed, least=0)
         self.position = 0
 
     @abstractmethod
@@ -80,7 +80,7 @@ class TensorBatches(BatchStream):
             points in every step: the same tuple each time, uncopied and in the stored order.
         steps_per_epoch: how many steps make an epoch where ``batch_size`` is None; one-step epochs
             would spend the run in Lightning's epoch hooks. Else an epoch is ceil(n / batch_size).
-        order_seed: decides the order, together with the epoch's number; drawn on the CPU, so that
+        shuffle_seed: decides the order, together with the epoch's number; drawn on the CPU, so that
             it is the same on all devices.
         shuffle: False keeps the stored order and starts every iteration at the first batch, for
             validation.
@@ -94,7 +94,7 @@ class TensorBatches(BatchStream):
         tensors: Tensors,
         batch_size: int | None = None,
         steps_per_epoch: int = 100,
-        order_seed: int = 0,
+        shuffle_seed: int = 0,
         shuffle: bool = True,
     ) -> None:
         points = {len(tensor) for tensor in tensors}
@@ -105,7 +105,9 @@ class TensorBatches(BatchStream):
             )
         (n,) = points
         check_batch_size(batch_size, n)
-        super().__init__(steps_per_epoch if batch_size is None else -(-n // batch_size), order_seed)
+        super().__init__(
+            steps_per_epoch if batch_size is None else -(-n // batch_size), shuffle_seed
+        )
         self.tensors = tensors
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -115,7 +117,7 @@ class TensorBatches(BatchStream):
             return lambda index: self.tensors
         size, tensors = self.batch_size, self.tensors
         if self.shuffle:
-            generator = torch.Generator().manual_seed(epoch_seed(self.order_seed, epoch))
+            generator = torch.Generator().manual_seed(epoch_seed(self.shuffle_seed, epoch))
             order = torch.randperm(len(tensors[0]), generator=generator).to(tensors[0].device)
             # One gather per epoch; the batches are views of its result.
             tensors = tuple(tensor.index_select(0, order) for tensor in tensors)

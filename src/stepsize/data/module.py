@@ -9,21 +9,21 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from stepsize.data._checks import whole_number
+from stepsize.config.schema import whole_number
 from stepsize.data.batches import BatchStream, TensorBatches, Tensors, check_batch_size
 
 
 class InMemoryData(pl.LightningDataModule, ABC):
     """A data set that fits into memory, on one device. Subclasses write ``make``.
 
-    The data are a function of the data set's own configuration; ``order_seed``, the run's seed,
+    The data are a function of the data set's own configuration; ``shuffle_seed``, the run's seed,
     only decides the order of the batches. Usable without a Trainer: ``data.train``, ``data.val``,
     ``for batch in data.train_dataloader()``.
 
     Args:
         batch_size: training points per step; None for all points in every step.
         steps_per_epoch: how many steps count as an epoch where ``batch_size`` is None.
-        order_seed: whole number from 0 up.
+        shuffle_seed: whole number from 0 up.
 
     Raises:
         ValueError: a number out of range; the size of the data is known, and ``batch_size``
@@ -31,13 +31,13 @@ class InMemoryData(pl.LightningDataModule, ABC):
     """
 
     def __init__(
-        self, batch_size: int | None = None, steps_per_epoch: int = 100, order_seed: int = 0
+        self, batch_size: int | None = None, steps_per_epoch: int = 100, shuffle_seed: int = 0
     ) -> None:
         super().__init__()
         check_batch_size(batch_size)
         self.batch_size = batch_size
         self.steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        self.order_seed = whole_number("order_seed", order_seed, least=0)
+        self.shuffle_seed = whole_number("shuffle_seed", shuffle_seed, least=0)
         self._resumed_at = 0
 
     @abstractmethod
@@ -81,7 +81,7 @@ class InMemoryData(pl.LightningDataModule, ABC):
 
     def batches(self, tensors: Tensors) -> BatchStream:
         """The training batches from the first on. Override for another way of batching."""
-        return TensorBatches(tensors, self.batch_size, self.steps_per_epoch, self.order_seed)
+        return TensorBatches(tensors, self.batch_size, self.steps_per_epoch, self.shuffle_seed)
 
     def train_dataloader(self) -> BatchStream:
         stream = self.batches(self._placed(self.train))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from stepsize.data._checks import scale, whole_number
+from stepsize.config.schema import scale, whole_number
 from stepsize.data.batches import BatchStream, Tensors, epoch_seed
 from stepsize.data.module import InMemoryData
 
@@ -18,20 +18,20 @@ class NoiseBatches(BatchStream):
         zeros: shape [dim]; says size, type and device.
         sigma: standard deviation; 0 gives ``zeros`` itself in every step.
         steps_per_epoch: number of steps whose noise is drawn at once, on the CPU.
-        order_seed: decides the noise, together with the epoch's number.
+        shuffle_seed: decides the noise, together with the epoch's number.
     """
 
     def __init__(
-        self, zeros: torch.Tensor, sigma: float, steps_per_epoch: int, order_seed: int
+        self, zeros: torch.Tensor, sigma: float, steps_per_epoch: int, shuffle_seed: int
     ) -> None:
-        super().__init__(steps_per_epoch, order_seed)
+        super().__init__(steps_per_epoch, shuffle_seed)
         self.zeros = zeros
         self.sigma = sigma
 
     def epoch(self, epoch: int) -> Callable[[int], Tensors]:
         if self.sigma == 0:
             return lambda index: (self.zeros,)
-        generator = torch.Generator().manual_seed(epoch_seed(self.order_seed, epoch))
+        generator = torch.Generator().manual_seed(epoch_seed(self.shuffle_seed, epoch))
         noise = torch.randn(len(self), len(self.zeros), generator=generator).mul_(self.sigma)
         noise = noise.to(self.zeros)
         return lambda index: (noise[index],)
@@ -47,16 +47,16 @@ class GradientNoise(InMemoryData):
         dim: number of the function's parameters.
         sigma: standard deviation of each component; 0 for exact gradients.
         steps_per_epoch: how many steps count as an epoch.
-        order_seed: decides the noise.
+        shuffle_seed: decides the noise.
 
     Raises:
         ValueError: a number out of range.
     """
 
     def __init__(
-        self, dim: int, sigma: float = 0.0, steps_per_epoch: int = 100, order_seed: int = 0
+        self, dim: int, sigma: float = 0.0, steps_per_epoch: int = 100, shuffle_seed: int = 0
     ) -> None:
-        super().__init__(None, steps_per_epoch, order_seed)
+        super().__init__(None, steps_per_epoch, shuffle_seed)
         self.dim = whole_number("dim", dim, least=1)
         self.sigma = scale("sigma", sigma)
 
@@ -64,4 +64,4 @@ class GradientNoise(InMemoryData):
         return (torch.zeros(1, self.dim, dtype=torch.float32),), None
 
     def batches(self, tensors: Tensors) -> BatchStream:
-        return NoiseBatches(tensors[0][0], self.sigma, self.steps_per_epoch, self.order_seed)
+        return NoiseBatches(tensors[0][0], self.sigma, self.steps_per_epoch, self.shuffle_seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stepsize.data._checks import whole_number
+from stepsize.config.schema import whole_number
 from stepsize.data.batches import Tensors
 from stepsize.data.module import InMemoryData
 
@@ -54,7 +54,7 @@ class Digits(InMemoryData):
         seed: of the split, not of the run. Each class is split in the same proportion.
         batch_size: see :class:`InMemoryData`, as for the next two.
         steps_per_epoch: see there.
-        order_seed: see there.
+        shuffle_seed: see there.
 
     Raises:
         ValueError: a number out of range.
@@ -66,9 +66,9 @@ class Digits(InMemoryData):
         seed: int = 0,
         batch_size: int | None = 64,
         steps_per_epoch: int = 100,
-        order_seed: int = 0,
+        shuffle_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, steps_per_epoch, order_seed)
+        super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.image = image
         self.seed = whole_number("seed", seed, least=0)
 
@@ -93,7 +93,7 @@ class DigitsTokens(InMemoryData):
         seed: of the split, not of the run.
         batch_size: see :class:`InMemoryData`, as for the next two.
         steps_per_epoch: see there.
-        order_seed: see there.
+        shuffle_seed: see there.
 
     Raises:
         ValueError: a number out of range.
@@ -104,9 +104,9 @@ class DigitsTokens(InMemoryData):
         seed: int = 0,
         batch_size: int | None = 64,
         steps_per_epoch: int = 100,
-        order_seed: int = 0,
+        shuffle_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, steps_per_epoch, order_seed)
+        super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.seed = whole_number("seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:

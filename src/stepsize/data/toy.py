@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stepsize.data._checks import scale, whole_number
+from stepsize.config.schema import scale, whole_number
 from stepsize.data.batches import Tensors
 from stepsize.data.module import InMemoryData
 
@@ -34,7 +34,7 @@ class Curve(InMemoryData):
         seed: of the data, not of the run.
         batch_size: see :class:`InMemoryData`, as for the next two.
         steps_per_epoch: see there.
-        order_seed: see there.
+        shuffle_seed: see there.
 
     Raises:
         ValueError: a number out of range.
@@ -47,9 +47,9 @@ class Curve(InMemoryData):
         seed: int = 0,
         batch_size: int | None = None,
         steps_per_epoch: int = 100,
-        order_seed: int = 0,
+        shuffle_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, steps_per_epoch, order_seed)
+        super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.points = whole_number("points", points, least=1)
         self.noise = scale("noise", noise)
         self.seed = whole_number("seed", seed, least=0)
@@ -76,7 +76,7 @@ class Blobs(InMemoryData):
             the logistic loss has no minimum; with the default one it has.
         batch_size: see :class:`InMemoryData`, as for the next two.
         steps_per_epoch: see there.
-        order_seed: see there.
+        shuffle_seed: see there.
 
     Raises:
         ValueError: a number out of range.
@@ -88,9 +88,9 @@ class Blobs(InMemoryData):
         seed: int = 0,
         batch_size: int | None = None,
         steps_per_epoch: int = 100,
-        order_seed: int = 0,
+        shuffle_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, steps_per_epoch, order_seed)
+        super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.points_per_class = whole_number("points_per_class", points_per_class, least=1)
         self.seed = whole_number("seed", seed, least=0)
 

@@ -11,10 +11,10 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from stepsize.optim.limits import check_trainer
-from stepsize.optim.part import optimizer_classes
+from stepsize.optim.compatibility import check_trainer
 from stepsize.optim.plan import Plan, plan_optimizer
-from stepsize.optim.schedule import build_schedule
+from stepsize.optim.spec import optimizer_classes
+from stepsize.schedules.build import build_schedule
 
 
 @dataclass(frozen=True)

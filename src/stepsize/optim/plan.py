@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from stepsize.instantiate import argument_names
-from stepsize.optim.composite import CompositeOptimizer
-from stepsize.optim.limits import check_fit
-from stepsize.optim.param_groups import group_parameters
-from stepsize.optim.part import Part, chain
-from stepsize.optim.rules import ParamGroup
+from stepsize.config.instantiate import argument_names
+from stepsize.optim.compatibility import check_fit, evaluates_repeatedly
+from stepsize.optim.param_groups import ParamGroup, group_parameters
+from stepsize.optim.spec import Part, chain
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +117,10 @@ def plan_optimizer(
         raise ValueError("param_groups: every parameter is frozen; leave at least one to train")
     shares = _share_out(trained, parts)
     for part, share in zip(parts, shares, strict=True):
-        if not share and part.takes:
+        if not share and part.params:
             names = ", ".join(f"{n} ({p.ndim}-D)" for g in trained for n, p in g.parameters[:6])
             raise ValueError(
-                f"{part.where}.takes: there is nothing for {part.target.__name__} among {names}; "
+                f"{part.where}.params: there is nothing for {part.target.__name__} among {names}; "
                 "use another optimizer, or a task that has such parameters, such as digits_mlp"
             )
         check_fit(part.target, part.make, share, sparse)
@@ -164,8 +162,125 @@ def _scaled(rate: float | None, factor: float) -> float | None:
 
 
 def _taken(part: Part, left: Mapping[str, nn.Parameter]) -> set[str]:
-    for selector in part.takes:
+    for selector in part.params:
         taken = {name for name, p in left.items() if selector.select(name, p) is not None}
         if taken:
             return taken
-    return set() if part.takes else set(left)
+    return set() if part.params else set(left)
+
+
+def build_optimizer(
+    config: Mapping[str, Any],
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    param_groups: Mapping[str, Any] | None = None,
+    *,
+    sparse: Collection[str] = (),
+) -> Optimizer:
+    """Build the optimizer that ``config`` describes, over named parameter groups.
+
+    Args:
+        config: ``_target_`` and the optimizer's options, as plain containers. With ``params`` (the
+            keys ``match`` and ``ndim`` of a rule, or a list of such, of which the first that
+            matches anything counts) it takes only what matches, and ``other_params``, another
+            optimizer's config, takes the others.
+        named_parameters: ``module.named_parameters()``; those that need no gradient are left out.
+        param_groups: rules by group name, see :mod:`stepsize.optim.param_groups`.
+        sparse: names of the parameters whose gradients are sparse.
+
+    Returns:
+        A torch optimizer. Its groups carry ``name``; those of a composite are called
+        ``<group>/<optimizer's class>``. Frozen groups are not in it: their parameters no longer
+        require a gradient.
+
+    Raises:
+        ValueError: an option, a rule or a value that does not fit; the message says what does.
+    """
+    return plan_optimizer(config, named_parameters, param_groups, sparse=sparse).build()
+
+
+def sparse_parameter_names(module: nn.Module) -> set[str]:
+    """Names of the parameters that get sparse gradients: those of embeddings with sparse=True."""
+    return {
+        f"{name}.weight" if name else "weight"
+        for name, child in module.named_modules()
+        if isinstance(child, (nn.Embedding, nn.EmbeddingBag)) and child.sparse
+    }
+
+
+class CompositeOptimizer(Optimizer):
+    """Steps several optimizers, each on its own parameters, as one.
+
+    Lightning, learning-rate schedules, clipping and checkpoints see one ordinary optimizer: its
+    ``param_groups`` are the parts' own dictionaries and its ``state`` is the one that all parts
+    share, so torch's ``state_dict`` and ``load_state_dict`` need nothing special. Returning two
+    optimizers to Lightning instead would mean manual optimization.
+
+    Args:
+        optimizers: the parts, over disjoint parameters. ``defaults`` are the first one's.
+
+    Raises:
+        ValueError: a part that cannot share a step, or fewer than two parts.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        if len(optimizers) < 2:
+            raise ValueError(f"a composite needs two optimizers or more; got {len(optimizers)}")
+        for part in optimizers:
+            if evaluates_repeatedly(type(part)):
+                raise ValueError(
+                    f"{type(part).__name__} cannot be part of a composite: it evaluates the model "
+                    "several times within its own step; use it alone, as optimizer=lbfgs or sam"
+                )
+        self.optimizers = tuple(optimizers)
+        self._owners: list[int] = []  # of each group: the position of its part
+        super().__init__([group for part in optimizers for group in part.param_groups], {})
+        self.defaults = dict(optimizers[0].defaults)
+        self._share()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take in a group that was added to one of the parts.
+
+        It comes last, wherever its part stands, so that the groups before it keep their places in
+        schedules and checkpoints.
+
+        Raises:
+            ValueError: no part has the group, or another has some of its parameters.
+        """
+        owners = [
+            index
+            for index, part in enumerate(self.optimizers)
+            if any(group is param_group for group in part.param_groups)
+        ]
+        if not owners:
+            raise ValueError(
+                "a composite does not know which part takes the group; add it to one of "
+                "composite.optimizers first, then give that part's own dictionary"
+            )
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        if any(id(p) in known for p in param_group["params"]):
+            raise ValueError("some parameters appear in more than one parameter group")
+        # Not torch's own: that would write the first part's defaults into every part's groups.
+        self.param_groups.append(param_group)
+        self._owners.append(owners[0])
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Evaluate the closure once, then step every part."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.optimizers:
+            part.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load as any optimizer does, then hand the new groups and state to the parts."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+    def _share(self) -> None:
+        for index, part in enumerate(self.optimizers):
+            owned = zip(self.param_groups, self._owners, strict=True)
+            part.param_groups = [group for group, owner in owned if owner == index]
+            part.state = self.state

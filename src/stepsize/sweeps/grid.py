@@ -11,11 +11,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from stepsize.earlier import Earlier
-from stepsize.sweeps.fitting import unfit
+from stepsize.run.folder import Earlier
+from stepsize.sweeps.compatibility import unfit
 from stepsize.sweeps.jobs import Composer, Job, combinations
 from stepsize.sweeps.plan import Plan
-from stepsize.sweeps.stages import SecondStage
+from stepsize.sweeps.stages import FinalStage
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ def run_grid(
     folder: Path,
     *,
     max_batch_size: int | None = None,
-    only_fitting: bool = False,
-    then: Mapping[str, Any] | None = None,
+    skip_incompatible: bool = False,
+    final_stage: Mapping[str, Any] | None = None,
     baseline: str | None = None,
 ) -> list[Sequence[JobReturn]]:
     """Run every combination of ``words`` that is not done yet.
@@ -45,8 +45,8 @@ def run_grid(
         launch: ``Launcher.launch``: takes lists of words and the first job's number.
         folder: the sweep's.
         max_batch_size: jobs per launch; None for all, or one with ``fail_fast``.
-        only_fitting: leave out what the task cannot take.
-        then: the second stage, see :class:`SecondStage`.
+        skip_incompatible: leave out what the task cannot take.
+        final_stage: the second stage, see :class:`FinalStage`.
         baseline: for the report.
 
     Returns:
@@ -56,7 +56,7 @@ def run_grid(
         ValueError: a run of this name has another configuration, and ``overwrite`` is false.
         hydra.errors.HydraException: words that cannot be swept or do not fit the configuration.
     """
-    second = SecondStage.parse(then, loader)
+    second = FinalStage.parse(final_stage, loader)
     composer = Composer(config, loader)
     plan = Plan.open(folder, config.hydra.runtime.choices.get("sweep"), baseline)
     stage = "tune" if second else "compare"
@@ -64,7 +64,7 @@ def run_grid(
     if second:
         second.check(jobs)
     jobs = list({job.run: job for job in jobs}.values())
-    if only_fitting:
+    if skip_incompatible:
         jobs = _fitting(jobs, composer, plan)
     launcher = _Launcher(launch, composer, plan, config, max_batch_size)
     launcher.run(jobs)

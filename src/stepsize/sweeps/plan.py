@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stepsize.sweeps.jobs import Job
-from stepsize.sweeps.names import NOT_IN_NAMES, canonical
+from stepsize.sweeps.jobs import NOT_IN_NAMES, Job, canonical
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Plan:
 
     def write(self) -> None:
         """Write ``sweep.json`` in one go."""
-        from stepsize.run import versions
+        from stepsize.run.folder import versions
 
         content = {
             "name": self.folder.name,

@@ -10,47 +10,52 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 
-from stepsize.earlier import Earlier
-from stepsize.sweeps.jobs import Job, combinations
-from stepsize.sweeps.names import canonical
+from stepsize.run.folder import Earlier
+from stepsize.sweeps.jobs import Job, canonical, combinations
 from stepsize.sweeps.plan import Plan
 
-_KEYS = ("best_of", "seed")
+_KEYS = ("select_best_per", "seeds")
 
 
 @dataclass(frozen=True)
-class SecondStage:
+class FinalStage:
     """The best setting of each, on fresh seeds.
 
     The best of many settings on the seeds that chose it looks better than it is: the luckiest was
     taken. Fresh seeds do not know which was lucky.
 
     Attributes:
-        best_of: the key of each of whose values one setting is chosen, such as ``optimizer``.
+        select_best_per: of each value of this key the best setting, such as ``optimizer``.
         seeds: the fresh ones, as words: ``("100", "101")``.
     """
 
-    best_of: str
+    select_best_per: str
     seeds: tuple[str, ...]
 
     @classmethod
-    def parse(cls, then: Mapping[str, Any] | None, loader: ConfigLoader) -> SecondStage | None:
-        """Read ``hydra.sweeper.then``.
+    def parse(
+        cls, final_stage: Mapping[str, Any] | None, loader: ConfigLoader
+    ) -> FinalStage | None:
+        """Read ``hydra.sweeper.final_stage``.
 
         Raises:
             ValueError: a key is missing or unknown.
         """
-        if then is None:
+        if final_stage is None:
             return None
-        if set(then) != set(_KEYS):
+        if set(final_stage) != set(_KEYS):
             raise ValueError(
-                f"hydra.sweeper.then={dict(then)}: give null, or best_of and seed, such as "
-                "{best_of: optimizer, seed: [100, 101]}"
+                f"hydra.sweeper.final_stage={dict(final_stage)}: give null, or "
+                "select_best_per and seeds, such as {select_best_per: optimizer, seeds: [100, 101]}"
             )
-        seeds = then["seed"]  # on the command line a list: Hydra sweeps no values of its own
+        seeds = final_stage[
+            "seeds"
+        ]  # on the command line a list: Hydra sweeps no values of its own
         values = seeds if isinstance(seeds, str) else ",".join(map(str, seeds))
         words = combinations([f"seed={values}"], loader)
-        return cls(str(then["best_of"]), tuple(canonical(word)[1] for (word,) in words))
+        return cls(
+            str(final_stage["select_best_per"]), tuple(canonical(word)[1] for (word,) in words)
+        )
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Refuse to compare on the seeds that chose.
@@ -61,19 +66,19 @@ class SecondStage:
         shared = sorted({str(job.seed) for job in jobs} & set(self.seeds), key=len)
         if shared:
             raise ValueError(
-                f"hydra.sweeper.then.seed: {', '.join(shared)} also chose the settings; give seeds "
-                "that the first stage does not use"
+                f"hydra.sweeper.final_stage.seeds: {', '.join(shared)} also chose the "
+                "settings; give seeds that the first stage does not use"
             )
         if not all(self._value(job) for job in jobs):
             raise ValueError(
-                f"hydra.sweeper.then.best_of={self.best_of}: the sweep does not set it; give a key "
-                "that it sweeps, such as optimizer"
+                f"hydra.sweeper.final_stage.select_best_per={self.select_best_per}: the "
+                "sweep does not set it; give a key that it sweeps, such as optimizer"
             )
 
     def choose(self, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
         """The words of the second stage's runs.
 
-        Of each value of ``best_of`` and each task, the setting with the best median of the
+        Of each value of ``select_best_per`` and each task, the setting with the best median of the
         objective; a run that did not complete is worse than any. Where the median run of every
         setting diverged or failed, there is nothing to choose, and the plan says so.
 
@@ -92,13 +97,13 @@ class SecondStage:
                 chosen += [[*best, f"seed={seed}"] for seed in self.seeds]
             else:
                 plan.leave_out(
-                    [f"task={task}", f"{self.best_of}={value}"],
+                    [f"task={task}", f"{self.select_best_per}={value}"],
                     "most runs of every setting diverged or failed, so that none was chosen",
                 )
         return chosen
 
     def _value(self, job: Job) -> str | None:
-        return dict(map(canonical, job.overrides)).get(self.best_of)
+        return dict(map(canonical, job.overrides)).get(self.select_best_per)
 
 
 def _loss(job: Job, plan: Plan) -> float:

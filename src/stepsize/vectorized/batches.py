@@ -61,7 +61,7 @@ class Streams:
             streams, numbers = [first.batches(self.train)], [0] * len(data)
         else:
             known: dict[int, int] = {}
-            numbers = [known.setdefault(d.order_seed, len(known)) for d in data]
+            numbers = [known.setdefault(d.shuffle_seed, len(known)) for d in data]
             modules = [data[numbers.index(number)] for number in range(len(known))]
             streams = [module.batches(self.train) for module in modules]
         self._streams = [_endless(stream) for stream in streams]

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from pytorch_lightning.__version__ import version as lightning_version
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import image, text
 
-from stepsize.callbacks import LastCheckpoint
-from stepsize.callbacks.picture import Picture
-from stepsize.earlier import Earlier
-from stepsize.history import History
-from stepsize.hparams import flattened, hparams_of, result_scalars, session_end, session_start
-from stepsize.instantiate import allowing, instantiate, locate
-from stepsize.optim.scheduler_checks import is_kind
-from stepsize.optim.table import is_plain, markdown, one_line, plain_text, title
-from stepsize.outcome import ended, reached, target_of
-from stepsize.pictures.trajectory import Trajectory
-from stepsize.run import Run
-from stepsize.vectorized.checkpoints import checkpoint_of
-from stepsize.vectorized.composed import Composed
-from stepsize.vectorized.events import event, event_file, opening, records_of, row_events
+from stepsize.callbacks import LastCheckpoint, Record
+from stepsize.callbacks.optimizer_mode import OptimizerMode
+from stepsize.checkpoint import trainer_state as between_steps
+from stepsize.checkpoint.compatibility import settings_of
+from stepsize.checkpoint.resume import Resume
+from stepsize.config.instantiate import allowing, instantiate, locate
+from stepsize.loggers.event_file import event, event_file, opening, records_of, row_events
+from stepsize.loggers.hparams import (
+    flattened,
+    hparams_of,
+    result_scalars,
+    session_end,
+    session_start,
+)
+from stepsize.loggers.metrics_csv import History
+from stepsize.optim.describe import is_plain, markdown, one_line, plain_text, title
+from stepsize.plots.callback import Plot
+from stepsize.plots.trajectory import Trajectory
+from stepsize.run.folder import Earlier, Run
+from stepsize.run.result import ended, reached, target_of
+from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.outcome import Outcome
+from stepsize.vectorized.templates import Composed
 
 _AT_ONCE = 500  # runs whose event files are in memory
 
@@ -40,7 +49,7 @@ class _Ended:
     run: Run
     outcome: Outcome
     values: dict[str, Any]  # for Run.write_result
-    pictures: list[tuple[str, Any]]
+    plots: list[tuple[str, Any]]
 
 
 def write_folders(jobs: Sequence[Composed], outcomes: Sequence[Outcome], how: str) -> None:
@@ -80,7 +89,7 @@ def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
     values = reached(config, history, outcome.steps, outcome.optimum)
     values |= ended(config, values["metrics"], outcome.diverged)
     _write_log(folder / "train.log", run, outcome, how, values)
-    return _Ended(run, outcome, values, draw_pictures(config, outcome))
+    return _Ended(run, outcome, values, draw_plots(config, outcome))
 
 
 def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
@@ -91,9 +100,9 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
     }
 
 
-def draw_pictures(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
-    """Draw what is asked for; its tags and the pictures as arrays [height, width, 3]."""
-    asked = _configured(config, Picture) if config["pictures"] else {}
+def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
+    """Draw what is asked for; its tags and the plots as arrays [height, width, 3]."""
+    asked = _configured(config, Plot) if config["plots"] else {}
     if not asked:
         return []
     from matplotlib.image import imread
@@ -107,15 +116,15 @@ def draw_pictures(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, A
     )
     drawn = []
     for name, entry in asked.items():
-        with allowing(config["allow"]):
-            picture = instantiate(entry, where=f"callbacks.{name}")
+        with allowing(config["allowed_packages"]):
+            plot = instantiate(entry, where=f"callbacks.{name}")
         module = outcome.module()
-        if isinstance(picture, Trajectory) and outcome.way is not None:
-            picture.on_train_start(trainer, module)
-            picture.path = outcome.way
-        picture.on_train_end(trainer, module)
-        if picture.file.is_file():
-            drawn.append((f"picture/{picture.name}", imread(picture.file)[..., :3]))
+        if isinstance(plot, Trajectory) and outcome.way is not None:
+            plot.on_train_start(trainer, module)
+            plot.path = outcome.way
+        plot.on_train_end(trainer, module)
+        if plot.file.is_file():
+            drawn.append((f"plot/{plot.name}", imread(plot.file)[..., :3]))
     return drawn
 
 
@@ -148,7 +157,7 @@ def _write_events(runs: Sequence[_Ended]) -> None:
 
 
 def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
-    """What stands before and after the curves: groups, pictures, and the row of HPARAMS."""
+    """What stands before and after the curves: groups, plots, and the row of HPARAMS."""
     run, values = one.run, one.values
     groups = f"{_heading(one.outcome)}\n\n{markdown(one.outcome.setting.table)}"
     columns = dict(flattened(hparams_of(run.config, run.choices)))
@@ -157,7 +166,7 @@ def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     reason = f": {values['reason']}" if values["reason"] else ""
     numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     return [session_start(columns), text("parameter groups", groups)], [
-        *(image(tag, array, dataformats="HWC") for tag, array in one.pictures),
+        *(image(tag, array, dataformats="HWC") for tag, array in one.plots),
         Summary(value=numbers),
         text("result", values["status"] + reason),
         session_end(values["status"]),
@@ -184,3 +193,139 @@ def _write_log(file: Path, run: Run, outcome: Outcome, how: str, values: dict[st
     stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S')},{int(time.time() * 1000) % 1000:03d}"
     with file.open("a", encoding="utf-8") as stream:
         stream.writelines(f"{stamp} {level} {__name__}: {line}\n" for level, line in lines)
+
+
+_STAGES = ("ready", "started", "processed", "completed")
+_PAIR = ("ready", "completed")
+_TRIPLE = ("ready", "started", "completed")
+
+
+def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``trainer.save_checkpoint`` writes at a run's end, as plain containers and tensors.
+
+    Args:
+        outcome: of the run.
+        config: the whole configuration as plain containers.
+    """
+    schedule = outcome.scheduler_state()
+    steps, per_epoch = outcome.steps, outcome.length.per_epoch
+    validated = _validations(outcome, config["trainer"]["val_check_interval"])
+    return {
+        "epoch": -(-steps // per_epoch),
+        "global_step": steps,
+        "pytorch-lightning_version": lightning_version,
+        "state_dict": outcome.state_dict(),
+        "loops": _loops(steps, per_epoch, validated, scheduled=_moves(outcome)),
+        "callbacks": {
+            **{watch.state_key: watch.state_dict() for watch in outcome.watches},
+            **_beside(outcome),
+            Record.__qualname__: _record(outcome),
+            Resume.__qualname__: {
+                "settings": settings_of(config),
+                "built": outcome.setting.built,
+                "start": 0,
+            },
+        },
+        "optimizer_states": [outcome.optimizer_state()],
+        "lr_schedulers": [] if schedule is None else [schedule],
+        outcome.data.__class__.__qualname__: {"position": steps},
+        between_steps.KEY: {
+            "random": outcome.random_state,
+            "metrics": outcome.metrics,
+            "gradients": {},
+        },
+    }
+
+
+def _beside(outcome: Outcome) -> dict[str, Any]:
+    """What callbacks remember that not every run has."""
+    states: dict[str, Any] = {}
+    if outcome.training_weights is not None:
+        weights = list(outcome.training_weights)
+        states[OptimizerMode.__qualname__] = {"training_weights": weights}
+    if outcome.way is not None:
+        states[Trajectory.__qualname__] = outcome.way.state_dict()
+    return states
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    curves = {}
+    known: dict[bytes, torch.Tensor] = {}  # most tags are logged at the same steps
+    for tag, (steps, values, given) in outcome.curves.tables.items():
+        there = given[outcome.index]
+        if tag.startswith("val/") and not outcome.validated_before_end:
+            there = there & (steps < outcome.steps)
+        if there.any():
+            own = steps[there]
+            shared = known.setdefault(own.tobytes(), torch.from_numpy(own))
+            value = torch.from_numpy(values[outcome.index][there])
+            curves[tag] = {"step": shared, "value": value}
+    return {
+        "history": {
+            "curves": curves,
+            "ends": sorted((outcome.steps, tag) for tag in outcome.end_tags),
+        },
+        "steps": outcome.steps,
+        "logged": outcome.last_logged,
+    }
+
+
+def _validations(outcome: Outcome, every: int) -> tuple[int, int]:
+    """How many validations there were at all, and how many in the last, unfinished epoch."""
+    if outcome.data.val is None:
+        return 0, 0
+    steps, per_epoch = outcome.steps, outcome.length.per_epoch
+    extra = int(outcome.diverged is not None and steps % every != 0)
+    before = steps // per_epoch * per_epoch
+    return steps // every + extra, steps // every - before // every + extra
+
+
+def _moves(outcome: Outcome) -> tuple[int, int]:
+    """How often the schedule has been moved, at all and in the last, unfinished epoch."""
+    steps, per_epoch = outcome.steps, outcome.length.per_epoch
+    due = [step for step in outcome.setting.moves if step < steps]
+    return len(due), sum(step >= steps // per_epoch * per_epoch for step in due)
+
+
+def _loops(
+    steps: int, per_epoch: int, validated: tuple[int, int], scheduled: tuple[int, int]
+) -> dict[str, Any]:
+    epochs, within = divmod(steps, per_epoch)
+    begun = epochs + (1 if within else 0)
+    nothing = _progress(_STAGES, 0, 0)
+    epoch = {"ready": begun, "started": begun, "processed": epochs, "completed": epochs}
+    validation = {
+        "total": dict.fromkeys(_STAGES, validated[1]),
+        "current": dict.fromkeys(_STAGES, min(validated[0], 1)),
+        "is_last_batch": validated[0] > 0,
+    }
+    return {
+        "fit_loop": {
+            "state_dict": {"combined_loader": [{"position": steps}]},
+            "epoch_loop.state_dict": {"_batches_that_stepped": steps},
+            "epoch_loop.batch_progress": {
+                **_progress(_STAGES, steps, within),
+                "is_last_batch": False,
+            },
+            "epoch_loop.scheduler_progress": _progress(_PAIR, *scheduled),
+            "epoch_loop.automatic_optimization.state_dict": {},
+            "epoch_loop.automatic_optimization.optim_progress": {
+                "optimizer": {
+                    "step": _progress(_PAIR, steps, within),
+                    "zero_grad": _progress(_TRIPLE, steps, within),
+                }
+            },
+            "epoch_loop.manual_optimization.state_dict": {},
+            "epoch_loop.manual_optimization.optim_step_progress": _progress(_PAIR, 0, 0),
+            "epoch_loop.val_loop.state_dict": {},
+            "epoch_loop.val_loop.batch_progress": validation,
+            "epoch_progress": {"total": dict(epoch), "current": dict(epoch)},
+        },
+        "validate_loop": {"state_dict": {}, "batch_progress": {**nothing, "is_last_batch": False}},
+        "test_loop": {"state_dict": {}, "batch_progress": {**nothing, "is_last_batch": False}},
+        "predict_loop": {"state_dict": {}, "batch_progress": nothing},
+    }
+
+
+def _progress(stages: tuple[str, ...], total: int, current: int) -> dict[str, Any]:
+    return {"total": dict.fromkeys(stages, total), "current": dict.fromkeys(stages, current)}

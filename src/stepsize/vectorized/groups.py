@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.callbacks import Divergence, Norms
-from stepsize.errors import one_line
-from stepsize.instantiate import allowing, locate
+from stepsize.checkpoint.trainer_state import random_state
+from stepsize.config.instantiate import allowing, instantiate, locate
+from stepsize.config.monitors import check_monitors, known_tags, monitors_of
+from stepsize.config.schema import check_settings
 from stepsize.modules import Module
-from stepsize.optim.scheduler_checks import is_kind, locate_node
-from stepsize.settings import check_settings
-from stepsize.tags import check_monitors, monitors_of
-from stepsize.vectorized.building import Builder, Parts, key_of
-from stepsize.vectorized.eligible import reason_against, reason_against_parts
+from stepsize.run.errors import one_line
+from stepsize.schedules.checks import is_kind, locate_node
+from stepsize.vectorized.eligibility import (
+    reason_against,
+    reason_against_parts,
+    reason_against_stepping,
+)
 from stepsize.vectorized.layout import Layout
-from stepsize.vectorized.length import Length
-from stepsize.vectorized.setting import Setting
-from stepsize.vectorized.stepping import reason_against_stepping
-from stepsize.vectorized.ways import draws_ways
+from stepsize.vectorized.trajectories import draws_ways
+from stepsize.vectorized.variant import Length, Setting
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +70,7 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
 
     Args:
         configs: of each job the whole configuration as plain containers, every interpolation
-            resolved, as ``stepsize.run.Run.config`` has it.
+            resolved, as ``stepsize.run.folder.Run.config`` has it.
 
     Returns:
         The groups, and by its number why each other job is to be trained by itself. A mistake in a
@@ -77,7 +82,7 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
     left: dict[int, str] = {}
     for number, config in enumerate(configs):
         try:
-            with allowing(config["allow"]):
+            with allowing(config["allowed_packages"]):
                 check_settings(config)
                 reason = reason_against(config)
                 if reason is None:
@@ -138,7 +143,7 @@ def _group_key(config: Mapping[str, Any], parts: Parts) -> str:
         parts.data_key,
         config["model"],
         config["trainer"],
-        config["allow"],
+        config["allowed_packages"],
         config["monitor"],  # of a schedule's entry
         [watching(config, kind) for kind in (Divergence, Norms)],
         draws_ways(config),
@@ -167,3 +172,64 @@ def pick_device(accelerator: str) -> torch.device:
     if accelerator in ("gpu", "cuda"):
         raise ValueError(f"trainer.accelerator={accelerator}: there is none on this machine")
     return torch.device("cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What runs with one seed, one data set and one model start from.
+
+    Attributes:
+        module: with its initial weights; never trained.
+        data: never used by a Trainer.
+        random_state: that the random number generators are left in.
+        data_key: the data set's configuration but for the order of the batches.
+    """
+
+    module: Module
+    data: Any
+    random_state: Mapping[str, Any]
+    data_key: str
+
+    @cached_property
+    def tags(self) -> set[str] | None:
+        """What a run logs."""
+        return known_tags(self.module, self.data)
+
+
+class Builder:
+    """Builds parts once for all runs that start alike."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Parts] = {}
+        self._sets: dict[str, Any] = {}
+
+    def build(self, config: Mapping[str, Any]) -> Parts:
+        """The parts of a run.
+
+        Args:
+            config: the whole configuration as plain containers.
+
+        Raises:
+            ValueError: the data or the model cannot be built.
+        """
+        key = key_of(config["seed"], config["data"], config["model"], config["allowed_packages"])
+        if key not in self._parts:
+            with allowing(config["allowed_packages"]):
+                pl.seed_everything(config["seed"], workers=True, verbose=False)
+                data = instantiate(config["data"], where="data")
+                module = instantiate(config["model"], where="model")
+            random = random_state()
+            order = {name: v for name, v in config["data"].items() if name != "shuffle_seed"}
+            data_key = key_of(order)
+            # Data are a function of this configuration alone, and reading them may take long.
+            if data_key in self._sets:
+                data.__dict__.setdefault("_sets", self._sets[data_key])
+            elif hasattr(type(data), "_sets"):
+                self._sets[data_key] = data._sets
+            self._parts[key] = Parts(module, data, random, data_key)
+        return self._parts[key]
+
+
+def key_of(*values: Any) -> str:
+    """The same for equal plain containers, and different for others."""
+    return json.dumps(values, sort_keys=True, default=repr)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,13 @@ import torch
 from torch import Tensor
 
 from stepsize.callbacks import Divergence
-from stepsize.vectorized.curves import Curves
-from stepsize.vectorized.gaps import StackedGap
-from stepsize.vectorized.norms import group_norms
+from stepsize.modules import Module
+from stepsize.optima.gap import Gap
+from stepsize.vectorized.batches import Batch, placed
+from stepsize.vectorized.layout import Layout
+from stepsize.vectorized.objective import StackedObjective, Values
 from stepsize.vectorized.stack import Stack
-from stepsize.vectorized.update import Update
-from stepsize.vectorized.values import Values
+from stepsize.vectorized.steppers import Update
 
 
 class Recorder:
@@ -149,3 +152,134 @@ class Recorder:
 def numbers(values: Tensor) -> np.ndarray:
     """As float64, on the CPU."""
     return values.detach().to("cpu", torch.float64).numpy()
+
+
+class Curves:
+    """What is logged, for all runs of a group at once.
+
+    Args:
+        runs: how many there are.
+    """
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        # For each tag: step, which runs have a value there, and these.
+        self._entries: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+
+    def add(self, step: int, tag: str, runs: np.ndarray, values: np.ndarray) -> None:
+        """Log ``values`` [n] of the runs with the numbers ``runs`` [n] in the row of ``step``."""
+        if len(runs):
+            self._entries.setdefault(tag, []).append((step, runs, np.asarray(values, np.float64)))
+
+    @cached_property
+    def tables(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """By tag: its steps [steps], the values [runs, steps], and where there is one, likewise.
+
+        For use when everything is logged.
+        """
+        tables = {}
+        for tag, entries in self._entries.items():
+            steps = sorted({step for step, _, _ in entries})
+            column = {step: position for position, step in enumerate(steps)}
+            values = np.full((self.runs, len(steps)), np.nan)
+            given = np.zeros((self.runs, len(steps)), dtype=bool)
+            for step, runs, numbers in entries:
+                values[runs, column[step]] = numbers
+                given[runs, column[step]] = True
+            tables[tag] = (np.array(steps), values, given)
+        return tables
+
+    def rows(self, run: int, tags: Sequence[str] | None = None) -> dict[int, dict[str, float]]:
+        """``{step: {tag: value}}`` of one run; tags in the order in which they came up."""
+        rows: dict[int, dict[str, float]] = {}
+        for tag in self.tables if tags is None else tags:
+            steps, values, given = self.tables[tag]
+            numbers, there = values[run].tolist(), given[run].tolist()
+            for step, value, exists in zip(steps.tolist(), numbers, there, strict=True):
+                if exists:
+                    rows.setdefault(step, {})[tag] = value
+        return dict(sorted(rows.items()))
+
+
+def group_norms(update: Update, numbers: Tensor) -> list[Tensor]:
+    """The 2-norm of each group's columns, as :class:`stepsize.callbacks.Norms` computes it.
+
+    Args:
+        update: says which columns make a group.
+        numbers: gradients, weights or their changes, [runs, columns]; its own rows alone.
+
+    Returns:
+        For each group, float64, [runs].
+    """
+    layout = update.layout
+    return [
+        torch.stack(
+            [
+                torch.linalg.vector_norm(numbers[:, slice(*layout.columns(name))], dim=1)
+                for name in names
+            ]
+        )
+        .double()
+        .square()
+        .sum(0)
+        .sqrt()
+        for names in update.settings[0].names
+    ]
+
+
+def clip(updates: Iterable[Update], gradients: Tensor, value: float, algorithm: str) -> None:
+    """Clip each run's gradient, as Lightning does with ``trainer.gradient_clip_val``.
+
+    Args:
+        updates: say what is trained; frozen parameters do not count.
+        gradients: [runs, columns], changed in place.
+        value: the largest norm, or with ``algorithm`` "value" the largest entry.
+        algorithm: "norm" or "value".
+    """
+    if algorithm == "value":
+        gradients.clamp_(-value, value)
+        return
+    for update in updates:
+        rows = gradients[update.rows]
+        layout = update.layout
+        norms = [
+            torch.linalg.vector_norm(rows[:, slice(*layout.columns(name))], dim=1)
+            for names in update.settings[0].names
+            for name in names
+        ]
+        total = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        # torch.nn.utils.clip_grads_with_norm_
+        rows.mul_((value / (total + 1e-6)).clamp(max=1.0)[:, None])
+
+
+class StackedGap:
+    """What :class:`stepsize.optima.gap.Gap` is for one run: f - f* in float64 on the CPU.
+
+    Args:
+        gap: knows the minimum f*.
+        module: the model, with its initial weights.
+        data: its data; all training points are evaluated.
+    """
+
+    def __init__(self, gap: Gap, module: Module, data: Any) -> None:
+        cpu = torch.device("cpu")
+        self.optimum, self.floor = gap.optimum, gap.floor
+        self._objective = StackedObjective(module, Layout.of(module), torch.float64, cpu)
+        self._batch = Batch([placed(data.train, torch.float64, cpu)], torch.empty(0))
+
+    @classmethod
+    def where_known(cls, module: Module, data: Any) -> StackedGap | None:
+        """That of a module that knows its optimum on these data, else None."""
+        gap = Gap.where_known(module, data)
+        return None if gap is None else cls(gap, module, data)
+
+    def of(self, weights: Tensor) -> np.ndarray:
+        """The gap of each run, [runs], at ``weights`` [runs, columns]."""
+        exact = weights.to("cpu", torch.float64)
+        values = self._objective.evaluate(exact, self._batch, with_metrics=False)
+        return values.loss.reshape(len(weights)).numpy() - self.optimum
+
+    def log10(self, gaps: np.ndarray) -> np.ndarray:
+        """The decimal logarithm, not below that of the smallest gap that means anything."""
+        # max(gap, floor) as Python has it: NaN stays NaN.
+        return np.array([math.log10(max(gap, self.floor)) for gap in gaps.tolist()])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stepsize.vectorized.update import Update
+from stepsize.vectorized.steppers import Update
 
 # The share of ended runs from which on the others are moved together.
 _ENDED_SHARE = 0.1

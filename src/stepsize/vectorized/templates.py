@@ -12,6 +12,7 @@ import copy
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from stepsize.run import RECIPE_GROUPS, settled
-from stepsize.sweeps.jobs import Composer
-from stepsize.sweeps.names import run_name
-from stepsize.vectorized.composed import Composed
+from stepsize.run.folder import RECIPE_GROUPS, settled
+from stepsize.sweeps.jobs import Composer, run_name
 
 log = logging.getLogger(__name__)
 
@@ -183,3 +182,26 @@ def _replaced(node: Any, found: Mapping[str, Any]) -> Any:
         for mark, value in found.items():
             node = node.replace(mark, str(value))
     return node
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A job, ready to be trained.
+
+    Attributes:
+        number: Hydra's ``job.num``.
+        words: its overrides.
+        folder: where it goes.
+        config: resolved, as ``Run.config`` has it.
+        unresolved: as Hydra saves it.
+        choices: as ``Run.choices`` has them.
+        files: the text of ``.hydra/<name>.yaml``, by name.
+    """
+
+    number: int
+    words: tuple[str, ...]
+    folder: Path
+    config: dict[str, Any]
+    unresolved: dict[str, Any]
+    choices: dict[str, str]
+    files: dict[str, str]

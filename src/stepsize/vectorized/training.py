@@ -20,21 +20,16 @@ import torch
 
 from stepsize.callbacks import Divergence, Norms
 from stepsize.callbacks.plateau_start import kept_still
+from stepsize.vectorized.autotune import settle
 from stepsize.vectorized.batches import Batch, Streams
-from stepsize.vectorized.eligible import PRECISIONS
-from stepsize.vectorized.ending import Ending
-from stepsize.vectorized.gaps import StackedGap
+from stepsize.vectorized.eligibility import PRECISIONS, reason_against_stacking
 from stepsize.vectorized.groups import Group, pick_device, watching
-from stepsize.vectorized.norms import clip, group_norms
 from stepsize.vectorized.objective import StackedObjective
-from stepsize.vectorized.outcome import Outcome
-from stepsize.vectorized.pace import settle
-from stepsize.vectorized.recording import Recorder
+from stepsize.vectorized.outcome import Ending, Outcome
+from stepsize.vectorized.recording import Recorder, StackedGap, clip, group_norms
 from stepsize.vectorized.stack import Stack
-from stepsize.vectorized.trial import reason_against_stacking
-from stepsize.vectorized.update import State
-from stepsize.vectorized.updates import make_updates
-from stepsize.vectorized.ways import Ways
+from stepsize.vectorized.steppers import State, make_updates
+from stepsize.vectorized.trajectories import Ways
 
 log = logging.getLogger(__name__)
 

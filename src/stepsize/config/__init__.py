@@ -1,0 +1,1 @@
+"""Everything that looks at a configuration before anything is built from it."""

@@ -1,0 +1,1 @@
+"""Writers of metrics.csv and of TensorBoard event files."""

@@ -1,0 +1,141 @@
+"""A run as a row of TensorBoard's HPARAMS tab: what it was given, how it ended, what it reached.
+
+TensorBoard takes a row's columns from ``session_start_info`` and its status from
+``session_end_info``; a row without the latter is of a run that is still going on, or was killed.
+``_hparams_/experiment`` is not written: it would be read from one run only, and hide the columns of
+all other optimizers. Without it TensorBoard unites the columns of all runs, and the metrics are the
+scalar tags. The first ``session_start_info`` of a run counts, so it is written once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+# What is looked at and where it runs, not what is computed.
+_TRAINER_LOOKS = (
+    "_target_", "accelerator", "devices", "num_nodes", "strategy", "profiler", "log_every_n_steps",
+    "val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps", "enable_model_summary",
+)  # fmt: skip
+_NO_COLUMNS = {
+    "optimizer": ("_target_", "params", "lr"),  # the optimizer's name says them; lr comes first
+    "scheduler": ("_target_",),
+    "data": ("shuffle_seed",),  # the run's seed
+    "trainer": _TRAINER_LOOKS,
+    "callbacks": ("divergence", "norms", "checkpoint", "progress", "plot"),
+}
+_LARGEST = 3.4e38  # scalars are float32
+
+
+def hparams_of(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+    """What decides a run's numbers, by the words that set it on the command line.
+
+    TensorBoard sorts columns by their names and shows the first few that differ. So the rate is
+    called ``lr``, and what a task is made of stands behind it, as in ``task.model.net.widths``.
+
+    Args:
+        config: the whole configuration as plain containers.
+        choices: the chosen files: ``{"optimizer": "adam"}``.
+
+    Returns:
+        ``{"optimizer": "adam", "seed": 0, "lr": 1e-3, "optimizer.eps": 1e-8 ...}``: strings,
+        numbers and booleans. Lists are text; what is null is left out.
+    """
+
+    def columns(name: str) -> dict[str, Any]:
+        left_out = _NO_COLUMNS.get(name, ())
+        return {key: v for key, v in (config.get(name) or {}).items() if key not in left_out}
+
+    own = ("optimizer", "param_groups", "scheduler", "trainer", "callbacks")
+    found = {
+        "lr": (config.get("optimizer") or {}).get("lr"),
+        "seed": config.get("seed"),
+        **{name: columns(name) for name in own},
+        "task": {
+            "monitor": config.get("monitor"),
+            "data": columns("data"),
+            "model": columns("model"),
+        },
+    }
+    return {**choices, **dict(flattened(found))}
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys, with values that a column can hold."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        elif isinstance(value, (bool, int, float, str)):
+            yield f"{prefix}{key}", value
+        elif value is not None:
+            yield f"{prefix}{key}", str(value)
+
+
+def session_start(hparams: Mapping[str, Any]) -> Summary:
+    """The row with its columns, as values that :func:`flattened` gives."""
+    info = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+    for key, value in hparams.items():
+        if isinstance(value, bool):
+            info.hparams[key].bool_value = value
+        elif isinstance(value, str) or not math.isfinite(value):
+            info.hparams[key].string_value = str(value)  # JSON has no infinity
+        else:
+            info.hparams[key].number_value = value
+    return _summary(metadata.SESSION_START_INFO_TAG, session_start_info=info)
+
+
+def session_end(status: str) -> Summary:
+    """How the run ended: only a completed run is a success."""
+    success = status == "completed"
+    info = plugin_data_pb2.SessionEndInfo(
+        status=api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE,
+        end_time_secs=time.time(),
+    )
+    return _summary(metadata.SESSION_END_INFO_TAG, session_end_info=info)
+
+
+def result_scalars(result: Mapping[str, Any]) -> dict[str, float]:
+    """The metric columns of a run that has ended.
+
+    Args:
+        result: what ``result.json`` holds.
+
+    Returns:
+        ``end/final`` and ``end/best`` of the monitor, ``end/final_gap`` where the optimum is known,
+        ``end/steps_to_target`` where the target was met, and ``end/diverged_at``, the number of
+        steps after which a run that diverged was ended: it tells a divergence from a failure, for
+        TensorBoard has one status for both. What is not finite, or too large for a scalar, is left
+        out. TensorBoard shows the five metrics that come first in the alphabet: these.
+    """
+    metrics = result["metrics"]
+    monitored = metrics.get(result["monitor"], {})
+    values = {
+        "final": monitored.get("final"),
+        "best": monitored.get("best"),
+        "final_gap": metrics.get("train/gap", {}).get("final"),
+        "steps_to_target": (result["target"] or {}).get("steps"),
+        "diverged_at": result["steps"] if result["status"] == "diverged" else None,
+    }
+    return {
+        f"end/{name}": float(value)
+        for name, value in values.items()
+        if value is not None and abs(value) <= _LARGEST
+    }
+
+
+def _summary(tag: str, **info: Any) -> Summary:
+    data = plugin_data_pb2.HParamsPluginData(**info)
+    return Summary(
+        value=[
+            Summary.Value(
+                tag=tag,
+                metadata=metadata.create_summary_metadata(data),
+                tensor=metadata.NULL_TENSOR,
+            )
+        ]
+    )

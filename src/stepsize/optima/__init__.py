@@ -1,0 +1,1 @@
+"""Known optima of training objectives, and the gap to them."""

@@ -1,0 +1,123 @@
+"""Draws what a run has fitted, once, when training ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+
+from stepsize.callbacks.lightning_overhead import LeanCallback
+from stepsize.run.errors import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+
+class Plot(LeanCallback):
+    """Saves ``<name>.png`` and shows it as ``plot/<name>`` among TensorBoard's IMAGES.
+
+    The kinds of plots are subclasses in :mod:`stepsize.plots`: each sets ``name`` and writes
+    ``draw``. A plot that cannot be drawn is a warning, never the end of a run.
+
+    Args:
+        dirpath: the folder.
+        title: begins the title, as in "curve with Adam after 2,000 steps: ...".
+    """
+
+    name: str
+
+    def __init__(self, dirpath: str, title: str) -> None:
+        self.file = Path(dirpath) / f"{self.name}.png"
+        self.title = title
+
+    def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
+        """Draw into an empty figure of 6 x 4 inches.
+
+        Called in evaluation mode, without gradients; random numbers drawn here do not count.
+
+        Args:
+            figure: takes the axes.
+            module: what was trained, on whatever device it is.
+            data: the run's data module, its tensors on the CPU.
+
+        Returns:
+            What was reached, to end the title: "mean squared error 0.0101".
+
+        Raises:
+            ValueError: this kind of plot does not suit the module or the data.
+        """
+        raise TypeError(f"{type(self).__name__} must define draw(figure, module, data) -> str")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        try:
+            with _undisturbed(pl_module):
+                image = self._render(trainer, pl_module)
+            self._save(image)
+            self._show(image, trainer)
+        except Exception as error:
+            log.debug("drawing %s ended with this error", self.file.name, exc_info=True)
+            log.warning("%s was not drawn: %s", self.file.name, one_line(error))
+
+    def _render(self, trainer: pl.Trainer, module: pl.LightningModule) -> np.ndarray:
+        """The plot as an array of bytes [height, width, 3]."""
+        from stepsize.plots.style import rendered, styled, write_title
+
+        with styled() as figure:
+            reached = self.draw(figure, module, getattr(trainer, "datamodule", None))
+            optimizer = " and ".join(_names(trainer.optimizers))
+            steps = f"{trainer.global_step:,} step{'' if trainer.global_step == 1 else 's'}"
+            write_title(figure, f"{self.title} with {optimizer} after {steps}: {reached}")
+            return rendered(figure)
+
+    def _save(self, image: np.ndarray) -> None:
+        from matplotlib.image import imsave
+
+        from stepsize.plots.style import DPI
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_suffix(".part")
+        imsave(part, image, format="png", dpi=DPI)
+        os.replace(part, self.file)
+
+    def _show(self, image: np.ndarray, trainer: pl.Trainer) -> None:
+        from pytorch_lightning.loggers import TensorBoardLogger
+
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(
+                    f"plot/{self.name}", image, trainer.global_step, dataformats="HWC"
+                )
+
+
+@contextmanager
+def _undisturbed(module: pl.LightningModule) -> Iterator[None]:
+    """Evaluation mode without gradients; modes and random generators are put back afterwards."""
+    modes = {part: part.training for part in module.modules()}
+    cuda = [module.device] if module.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(cuda):
+        module.eval()
+        try:
+            yield
+        finally:
+            for part, mode in modes.items():
+                part.training = mode
+
+
+def _names(optimizers: Any) -> list[str]:
+    """The classes of optimizers, of a composite's parts one by one."""
+    names = []
+    for optimizer in optimizers:
+        parts = getattr(optimizer, "optimizers", None)
+        names += _names(parts) if parts else [type(optimizer).__name__]
+    return names

@@ -1,0 +1,1 @@
+"""What a sweep has left behind: one table, its statistics, the report and its figures."""

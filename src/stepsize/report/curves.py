@@ -1,0 +1,134 @@
+"""The curves of runs, from their ``metrics.csv``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stepsize.report.read import RunRow
+
+# {tag: (steps [n] of int64, values [n] of float64)}
+Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+CurveReader = Callable[[RunRow], Curves]
+
+
+class CachedCurves:
+    """Reads each run's ``metrics.csv`` once: ``curves(run)``."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, Curves] = {}
+
+    def __call__(self, run: RunRow) -> Curves:
+        """The run's curves; empty where it has left none."""
+        if run.folder not in self._read:
+            self._read[run.folder] = read_curves(run.folder / "metrics.csv")
+        return self._read[run.folder]
+
+
+def read_curves(file: Path) -> Curves:
+    """Read a table whose first column is the step; an empty cell was not logged at that step.
+
+    Several times as fast as a general reader of CSV: cells are numbers without quotes.
+    """
+    try:
+        header, *lines = file.read_text("utf-8").splitlines()
+    except (FileNotFoundError, ValueError):
+        return {}
+    tags = header.split(",")[1:]
+    rows = [line.split(",") for line in lines]
+    whole = [row for row in rows if len(row) == len(tags) + 1]
+    if not whole:
+        return {}
+    first, *columns = zip(*whole, strict=True)
+    steps = np.array(first, dtype=np.int64)
+    curves = {}
+    for tag, column in zip(tags, columns, strict=True):
+        if "" in column:
+            kept = [index for index, cell in enumerate(column) if cell]
+            cells: Sequence[str] = [column[index] for index in kept]
+            curves[tag] = (steps[kept], np.array(cells, dtype=np.float64))
+        else:
+            curves[tag] = (steps, np.array(column, dtype=np.float64))
+    return curves
+
+
+def worst(mode: str) -> float:
+    """What a run that diverged counts as, from its divergence on."""
+    return math.inf if mode == "min" else -math.inf
+
+
+def on_grid(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) -> np.ndarray:
+    """A run's values at the steps of ``grid``: the latest that was logged.
+
+    A run that diverged counts as infinitely bad from the first value that is not finite, or from
+    its end; one that was complete before the others keeps its last value.
+
+    Args:
+        run: a finished run.
+        curves: its curves.
+        tag: what to look at.
+        grid: steps [n], rising.
+        mode: "min" or "max"; says which infinity is bad.
+
+    Returns:
+        [n]; NaN before the first logged step.
+    """
+    steps, values = curves[tag]
+    finite = np.isfinite(values)
+    if run.status == "diverged":
+        broken = np.nonzero(~finite)[0]
+        end = steps[broken[0]] if len(broken) else max(run.steps, int(steps[-1])) + 1
+    else:
+        end = np.inf
+    index = np.searchsorted(steps, grid, side="right") - 1
+    result = np.where(index < 0, np.nan, np.where(finite, values, worst(mode))[index])
+    result[grid >= end] = worst(mode)
+    return result
+
+
+def median_curve(
+    runs: Sequence[RunRow], curves_of: CurveReader, tag: str, mode: str, end: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The median over runs at each step that any of them has logged.
+
+    Args:
+        runs: finished runs that have the tag.
+        curves_of: reads their curves.
+        tag: what to look at.
+        mode: "min" or "max".
+        end: the grid goes on to this step, so that a run that ended early is seen to stay there.
+
+    Returns:
+        steps [n] and medians [n]; infinite where half of the runs have diverged.
+    """
+    grids = [curves_of(run)[tag][0] for run in runs]
+    last = np.array([] if end is None else [end], dtype=np.int64)
+    same = all(len(grid) == len(grids[0]) and (grid == grids[0]).all() for grid in grids[1:])
+    steps = np.unique(np.concatenate([*(grids[:1] if same else grids), last]))
+    values = np.stack([on_grid(run, curves_of(run), tag, steps, mode) for run in runs])
+    known = ~np.isnan(values).any(axis=0)
+    steps, values = steps[known], np.sort(values[:, known], axis=0)
+    low, high = values[(len(runs) - 1) // 2], values[len(runs) // 2]
+    with np.errstate(invalid="ignore"):
+        # Between a finite and an infinite value the median is infinite.
+        return steps, np.where(low == high, low, (low + high) / 2)
+
+
+def thinned(
+    steps: np.ndarray, values: np.ndarray, points: int = 160
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most about ``points`` points with the same figure: each stretch's lowest and highest."""
+    if len(steps) <= points:
+        return steps, values
+    stretch = -(-len(steps) // (points // 2))
+    # The last stretch is filled up with the last value.
+    places = np.minimum(np.arange(-(-len(steps) // stretch) * stretch), len(steps) - 1)
+    places = places.reshape(-1, stretch)
+    inside = values[places]
+    rows = np.arange(len(places))
+    lows, highs = (places[rows, pick(axis=1)] for pick in (inside.argmin, inside.argmax))
+    order = np.unique(np.concatenate([[0], lows, highs, [len(steps) - 1]]))
+    return steps[order], values[order]

@@ -1,0 +1,95 @@
+"""Numbers and lists as a reader sees them: three significant digits, and no number for infinity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from stepsize.stats.intervals import Interval
+
+NOTHING = "\u2013"
+INFINITE = "\u221e"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits; as a power of ten outside of 0.001 to 10,000."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return INFINITE if value > 0 else f"-{INFINITE}"
+    if value == 0:
+        return "0"
+    mantissa, power = f"{value:.2e}".split("e")
+    exponent = int(power)
+    if not -3 <= exponent < 4:
+        return f"{mantissa}e{exponent}"
+    return f"{value:.{max(2 - exponent, 0)}f}"
+
+
+def bounds(interval: Interval | None) -> str:
+    """The ends of an interval, in brackets; nothing where there is none."""
+    if interval is None or interval.n < 2:
+        return ""
+    return f"[{number(interval.low)}, {number(interval.high)}]"
+
+
+def steps(value: float | None) -> str:
+    """A number of steps, with commas at the thousands."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    return INFINITE if math.isinf(value) else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    if value is None:
+        return NOTHING
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    if value < 3600:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3600:.1f} h"
+
+
+def count(amount: int, noun: str, plural: str | None = None) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """``a, b and c``; of many, the first ones and how many more there are."""
+    if len(names) > most + 1:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def code(names: Sequence[str]) -> list[str]:
+    """Each between backticks, which the page and the Markdown show as code."""
+    return [f"`{name}`" for name in names]
+
+
+def times(ratio: float, ends: tuple[float, float], mode: str, whom: str = "") -> str:
+    """How much better: ``2.1 times lower (95% interval 1.9 to 2.3)``.
+
+    Args:
+        ratio: of the better value to the other one.
+        ends: of its interval.
+        mode: "min" where the better is the lower.
+        whom: goes after the word: " than adam".
+    """
+    word = "lower" if mode == "min" else "higher"
+    values = (ratio, *sorted(ends, reverse=mode == "min"))
+    if (1 / ratio if mode == "min" else ratio) >= 1.5:
+        middle, low, high = (number(1 / v if mode == "min" else v) for v in values)
+        return f"{middle} times {word}{whom} (95% interval {low} to {high} times)"
+    middle, low, high = (f"{100 * abs(1 - value):.2g}%" for value in values)
+    return f"{middle} {word}{whom} (95% interval {low} to {high})"
+
+
+def p_value(p: float | None) -> str:
+    """Two significant digits; a bound below 1 in 10,000."""
+    if p is None:
+        return NOTHING
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"

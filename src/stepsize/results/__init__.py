@@ -1,1 +1,0 @@
-"""What a sweep has left behind: one table, its statistics, the report and its pictures."""

@@ -1,0 +1,68 @@
+"""The short table at the end of a run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stepsize.run.folder import Run
+
+_COLOURS = {"completed": "green", "diverged": "red"}
+
+
+def print_summary(run: Run, result: Mapping[str, Any], console: Console | None = None) -> None:
+    """Say what was trained, where it got to, and how to look at it."""
+    console = console or Console()
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _rows(run, result):
+        table.add_row(label, text)
+    console.print(table)
+    # Printed plainly, so that a narrow terminal does not fold what is to be pasted.
+    line = f"{tensorboard_command()} --logdir {shown_path(run.folder)}"
+    console.print(f"\n{line}", soft_wrap=True, highlight=False)
+
+
+def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    status = result["status"]
+    colour = _COLOURS.get(status, "yellow")
+    how = [f"{group} {result[group]}" for group in ("scheduler", "param_groups")]
+    trained = [f"{result['task']} with {result['optimizer']}", *(h for h in how if "none" not in h)]
+    rows = [
+        ("trained", ", ".join([*trained, f"seed {result['seed']}"])),
+        (
+            "status",
+            f"[{colour}]{status}[/]"
+            + (f": {result['reason']}" if result["reason"] else "")
+            + f", {result['steps']:,} steps in {result['seconds']:.1f} s",
+        ),
+    ]
+    for tag, values in result["metrics"].items():
+        first, final, best = (f"{values[key]:.6g}" for key in ("first", "final", "best"))
+        rows.append((tag, f"{first} -> [bold]{final}[/] (best {best})"))
+    optimum = result["optimum"]
+    rows.append(("optimum", "not known" if optimum is None else f"{optimum:.6g}"))
+    rows.append(("files", shown_path(run.folder)))
+    return rows
+
+
+def tensorboard_command() -> str:
+    """The command as it can be pasted: with its folder, unless the environment is activated."""
+    command = Path(sys.executable).parent / "tensorboard"
+    found = shutil.which("tensorboard")
+    if found is not None and Path(found) == command:
+        return "tensorboard"
+    return shown_path(command) if command.exists() else "tensorboard"
+
+
+def shown_path(folder: Path) -> str:
+    """Relative to where the command was typed, if it lies below."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

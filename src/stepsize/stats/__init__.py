@@ -1,0 +1,1 @@
+"""Statistics in plain numpy: intervals, paired comparisons, performance profiles."""
