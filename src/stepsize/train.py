@@ -12,15 +12,18 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from stepsize.callbacks import Divergence, GroupTable, Record, Unfreeze
+from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.required import needed_callbacks
+from stepsize.callbacks.unfreeze import Unfreeze
 from stepsize.checkpoint.resume import Resume
 from stepsize.config.instantiate import allowing, instantiate
 from stepsize.config.monitors import check_monitors, known_tags, monitors_of
 from stepsize.config.schema import check_settings
 from stepsize.loggers.hparams import hparams_of
+from stepsize.loggers.recorder import Record
 from stepsize.loggers.tensorboard import RowLogger
 from stepsize.optim import Recipe
+from stepsize.optim.describe import GroupTable
 from stepsize.optima.gap import Gap
 from stepsize.plots.callback import Plot
 from stepsize.run.console import print_summary

@@ -47,7 +47,7 @@ class Norms(RowGuest):
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if not any(isinstance(callback, Record) for callback in callbacks):
             raise ValueError(
-                "callbacks.norms: add stepsize.callbacks.Record, whose rows it extends"
+                "callbacks.norms: add stepsize.loggers.recorder.Record, whose rows it extends"
             )
         self._period = self.every * trainer.log_every_n_steps  # type: ignore[attr-defined]
         # A run that goes on within a step, which accumulates gradients, has begun its row before.

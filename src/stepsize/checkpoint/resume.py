@@ -22,8 +22,6 @@ from stepsize.checkpoint.compatibility import (
     shape_differences,
 )
 
-MODES = ("full", "weights", "override_lr")
-
 
 class Resume(LeanCallback):
     """Continues a run as ``resume`` says, and refuses in one line what would be a silent change.

@@ -8,9 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from stepsize.data import InMemoryData
-from stepsize.modules import Module
-
 
 @torch.no_grad()
 def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
@@ -20,6 +17,9 @@ def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[
         module: evaluated once on the first few training points, in evaluation mode.
         data: says whether there is a validation set.
     """
+    from stepsize.data import InMemoryData
+    from stepsize.modules import Module
+
     if not (isinstance(module, Module) and isinstance(data, InMemoryData)):
         return None
     phases_of_its_own = any(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stepsize.checkpoint.resume import MODES
+RESUME_MODES = ("full", "weights", "override_lr")
 
 
 def check_settings(config: Mapping[str, Any]) -> None:
@@ -26,8 +26,8 @@ def check_settings(config: Mapping[str, Any]) -> None:
             f"mode={config['mode']}: give min or max, whichever is better for {config['monitor']}"
         )
     path, mode = config["ckpt_path"], config["resume"]
-    if mode not in MODES:
-        raise ValueError(f"resume={mode}: give {', '.join(MODES)}")
+    if mode not in RESUME_MODES:
+        raise ValueError(f"resume={mode}: give {', '.join(RESUME_MODES)}")
     if mode != "full" and path is None:
         raise ValueError(f"resume={mode} needs a checkpoint: ckpt_path=RUN/checkpoints/last.ckpt")
     if path is not None and not Path(path).is_file():

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
-from stepsize.callbacks import Divergence, LastCheckpoint, Norms, Progress
+from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.lightning_overhead import NoProfiler
+from stepsize.callbacks.norms import Norms
 from stepsize.callbacks.optimizer_mode import with_modes
+from stepsize.callbacks.progress import Progress
+from stepsize.checkpoint.last_checkpoint import LastCheckpoint
 from stepsize.config.instantiate import locate
 from stepsize.data import InMemoryData
 from stepsize.loggers.tensorboard import RowLogger

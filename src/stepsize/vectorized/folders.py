@@ -15,10 +15,10 @@ from pytorch_lightning.__version__ import version as lightning_version
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import image, text
 
-from stepsize.callbacks import LastCheckpoint, Record
 from stepsize.callbacks.optimizer_mode import OptimizerMode
 from stepsize.checkpoint import trainer_state as between_steps
 from stepsize.checkpoint.compatibility import settings_of
+from stepsize.checkpoint.last_checkpoint import LastCheckpoint
 from stepsize.checkpoint.resume import Resume
 from stepsize.config.instantiate import allowing, instantiate, locate
 from stepsize.loggers.event_file import event, event_file, opening, records_of, row_events
@@ -30,6 +30,7 @@ from stepsize.loggers.hparams import (
     session_start,
 )
 from stepsize.loggers.metrics_csv import History
+from stepsize.loggers.recorder import Record
 from stepsize.optim.describe import is_plain, markdown, one_line, plain_text, title
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory

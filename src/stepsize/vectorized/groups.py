@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from stepsize.callbacks import Divergence, Norms
+from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.norms import Norms
 from stepsize.checkpoint.trainer_state import random_state
 from stepsize.config.instantiate import allowing, instantiate, locate
 from stepsize.config.monitors import check_monitors, known_tags, monitors_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stepsize.callbacks import Divergence
+from stepsize.callbacks.divergence import Divergence
 from stepsize.data import InMemoryData
 from stepsize.plots.path import Path
 from stepsize.vectorized.groups import Group
@@ -28,8 +28,8 @@ class Outcome:
         index: its own among these.
         steps: optimizer steps taken.
         length: what a run takes that does not diverge.
-        diverged: what happened and when, as :class:`stepsize.callbacks.Divergence` says it; None
-            where nothing did.
+        diverged: what happened and when, as the callback ``Divergence`` says it;
+            None where nothing did.
         training_weights: in its groups' order, where it trains at other weights than those that
             count; else None.
         way: the iterates that its plot shows; None where there is no such plot.

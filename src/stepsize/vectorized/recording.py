@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stepsize.callbacks import Divergence
+from stepsize.callbacks.divergence import Divergence
 from stepsize.modules import Module
 from stepsize.optima.gap import Gap
 from stepsize.vectorized.batches import Batch, placed
@@ -30,7 +30,7 @@ class Recorder:
         runs: how many there are.
         stack: the rows that they are in now.
         gap: where the optimum is known.
-        divergence: the arguments of each :class:`~stepsize.callbacks.Divergence` of a run.
+        divergence: the arguments of each callback ``Divergence`` of a run.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class Curves:
 
 
 def group_norms(update: Update, numbers: Tensor) -> list[Tensor]:
-    """The 2-norm of each group's columns, as :class:`stepsize.callbacks.Norms` computes it.
+    """The 2-norm of each group's columns, as :class:`stepsize.callbacks.norms.Norms` computes it.
 
     Args:
         update: says which columns make a group.

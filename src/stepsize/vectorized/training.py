@@ -18,7 +18,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from stepsize.callbacks import Divergence, Norms
+from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.norms import Norms
 from stepsize.callbacks.plateau_start import kept_still
 from stepsize.vectorized.autotune import settle
 from stepsize.vectorized.batches import Batch, Streams

@@ -17,7 +17,7 @@ from torch import nn
 
 from stepsize.optim.param_groups import ParamGroup, Selector, group_parameters
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 FILES = sorted((CONF / "param_groups").glob("*.yaml"))
 ADAMW = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize")
 

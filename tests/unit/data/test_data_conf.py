@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from stepsize import data
 from stepsize.data import InMemoryData
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[3] / "conf"
 FILES = sorted((CONF / "data").glob("*.yaml"))
 NEEDED = {"dim": 4}  # values that a file takes from the model
 

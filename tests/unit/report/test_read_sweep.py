@@ -126,7 +126,7 @@ def test_a_folder_that_does_not_exist_is_an_error_of_one_line(tmp_path: Path):
 def test_real_runs_are_read_with_what_they_were_configured_to_be(
     run: Callable[..., object], tmp_path: Path
 ):
-    short = ("task=line", "trainer.max_steps=20", "callbacks.figure=null")
+    short = ("task=line", "trainer.max_steps=20", "callbacks.plot=null")
     run(*short, "optimizer=sgd", "optimizer.lr=1e-3", "seed=3")
     run(*short, "optimizer=adam", "scheduler=cosine", "seed=4")
 

@@ -8,7 +8,7 @@ import torch
 from conftest import composed
 from torch.optim.swa_utils import AveragedModel
 
-from stepsize.callbacks import WeightAveraging
+from stepsize.callbacks.weight_averaging import WeightAveraging
 
 SWA = (
     "task=digits_mlp", "scheduler=swalr", "callbacks=swa", "callbacks.plot=null",

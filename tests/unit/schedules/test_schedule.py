@@ -20,7 +20,7 @@ from torch.optim.swa_utils import SWALR
 
 from stepsize.schedules.build import build_schedule
 
-FOLDER = Path(__file__).parents[2] / "conf" / "scheduler"
+FOLDER = Path(__file__).parents[3] / "conf" / "scheduler"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 METRICS = [3.0, 2.0, 1.0]  # then it stays
 

@@ -14,7 +14,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-FOLDER = Path(__file__).parents[2] / "conf" / "optimizer"
+FOLDER = Path(__file__).parents[3] / "conf" / "optimizer"
 FILES = sorted(FOLDER.glob("*.yaml"))
 CLASSES = {
     f"torch.optim.{name}": value

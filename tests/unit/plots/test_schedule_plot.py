@@ -10,7 +10,7 @@ import pytest
 
 from stepsize.plots.schedule import Panel, draw_panels
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "show_schedule.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "show_schedule.py"
 
 Draw = Callable[..., Path]
 

@@ -44,9 +44,9 @@ def test_it_is_drawn_the_same(task: str, words: tuple[str, ...], tmp_path: Path)
 
 
 def test_one_that_looks_at_every_step_is_left_to_the_ordinary_way(tmp_path: Path) -> None:
-    config = config_of("task=curve", "allowed_packages=[test_plots_of_a_stack]", folder=tmp_path)
+    config = config_of("task=curve", "allowed_packages=[test_vectorized_plots]", folder=tmp_path)
     config["plots"] = True
-    config["callbacks"]["plot"]["_target_"] = "test_plots_of_a_stack.Watching"
+    config["callbacks"]["plot"]["_target_"] = "test_vectorized_plots.Watching"
     groups, left = sort_out([config])
     assert not groups
     assert left == {0: "callbacks.plot looks at every step; plots=false leaves it out"}

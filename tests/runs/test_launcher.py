@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.summary.writer.record_writer import RecordWriter
-from test_checkpoint_of_a_stack import compare
+from test_vectorized_checkpoint import compare
 from together import Rows, difference
 
 from stepsize.loggers.event_file import records_of

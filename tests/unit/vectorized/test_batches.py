@@ -19,7 +19,7 @@ from hydra.types import HydraContext
 
 from hydra_plugins.stepsize_vectorized_launcher import Vectorized
 from stepsize.main import run_job
-from stepsize.vectorized import launching
+from stepsize.vectorized import launcher
 
 FIXED = ("task=line", "trainer.max_steps=5", "trainer.accelerator=cpu", "plots=false")
 Launch = Callable[..., Sequence[JobReturn]]
@@ -60,7 +60,7 @@ def test_a_process_that_has_trained_is_not_forked_any_more(
         raise AssertionError("forked")
 
     launch(["seed=0"])
-    monkeypatch.setattr(launching, "share_out", forbidden)
+    monkeypatch.setattr(launcher, "share_out", forbidden)
     returns = launch(*([f"seed={seed}"] for seed in range(1, 13)))
     assert len({done.return_value for done in returns}) == 12
 

@@ -21,7 +21,7 @@ def test_code_outside_the_allowed_packages_is_not_reached(target):
 
 
 def test_a_package_on_the_list_is_reached():
-    with pytest.raises(ValueError, match=r"allow=\[collections\]"):
+    with pytest.raises(ValueError, match=r"allowed_packages=\[collections\]"):
         locate("collections.OrderedDict")
     with allowing(["collections"]):
         assert locate("collections.OrderedDict")() == {}

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from conftest import composed, names
 from hydra.utils import instantiate
 
-from stepsize.callbacks import Norms
+from stepsize.callbacks.norms import Norms
 
 EVERY_ROW = ["callbacks.norms.every=1", "trainer.log_every_n_steps=1", "callbacks.plot=null"]
 LINE = ["task=line", "logger=none", *EVERY_ROW]
@@ -206,7 +206,7 @@ def test_without_the_rows_that_they_extend_they_are_refused():
         accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, callbacks=[Norms()],
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r"callbacks.norms: add stepsize.callbacks.Record"):
+    with pytest.raises(ValueError, match=r"callbacks.norms: add stepsize.loggers.recorder.Record"):
         Norms().on_train_start(trainer, pl.LightningModule())
 
 

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 from torch.optim import lr_scheduler, swa_utils
 
-FOLDER = Path(__file__).parents[2] / "conf" / "scheduler"
+FOLDER = Path(__file__).parents[3] / "conf" / "scheduler"
 FILES = sorted(FOLDER.glob("*.yaml"))
 BASES = {lr_scheduler.LRScheduler, lr_scheduler._LRScheduler}
 CLASSES = {

@@ -13,7 +13,7 @@ import torch
 from together import alone, config_of, difference, together, varied
 
 from stepsize.modules import Module, Regressor
-from stepsize.vectorized import CannotStackError, Training, programs, sort_out
+from stepsize.vectorized import CannotStackError, Training, graphs, sort_out
 
 CURVE = ("task=curve", "data.points=100", "trainer.max_steps=60")
 
@@ -104,7 +104,7 @@ def test_without_a_compiler_one_line_says_so_and_the_runs_are_the_same(
 ) -> None:
     configs = varied(config_of(*CURVE, "optimizer=adam", folder=tmp_path), (0.01,), (0, 1, 2))
     expected = together(configs)
-    monkeypatch.setattr(programs.shutil, "which", lambda name: None)
+    monkeypatch.setattr(graphs.shutil, "which", lambda name: None)
     with caplog.at_level(logging.INFO):
         ours = together(configs, compile=True)
     assert ["no C++ compiler" in record.message for record in caplog.records] == [True]
