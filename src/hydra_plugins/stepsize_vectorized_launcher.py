@@ -1,7 +1,8 @@
-"""The launcher behind ``hydra/launcher=vectorized``; see :mod:`stepsize.vectorized`.
+"""Hydra's launcher of ``hydra/launcher=vectorized``; see :mod:`stepsize.vectorized`.
 
-Hydra imports this file at every start, ``--help`` included: nothing heavy at the top. It runs it
-before it knows the module, so that a dataclass here must do without postponed annotations.
+Hydra imports this file at every start, also for ``--help``, so that nothing heavy is imported at
+the top. It runs the file before it registers the module, so that the dataclass cannot have
+postponed annotations.
 """
 
 import gc
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class VectorizedConf:
-    """What ``hydra.launcher`` may say.
+    """The keys of ``hydra.launcher``.
 
     Attributes:
         processes: how many train at the same time on a CPU; 0 for one on each core.
@@ -37,17 +38,17 @@ ConfigStore.instance().store(
 
 
 class Vectorized(BasicLauncher):
-    """Trains the jobs that can be as one program, and the others one after another."""
+    """Trains eligible jobs as one program, and every other job individually."""
 
     def __init__(self, processes: int = 0) -> None:
         super().__init__()
         self.processes = processes
-        self._computed = False  # whether this process has: then it must not be forked any more
+        self._computed = False  # whether this process has trained: then it must not be forked
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Leave for every job what the basic launcher would leave.
+        """Run the jobs; each leaves the files that the basic launcher would leave.
 
         A sweeper such as Optuna's calls this for each of its batches.
         """
@@ -61,31 +62,31 @@ class Vectorized(BasicLauncher):
 
         assert self.config is not None
         assert self.hydra_context is not None
-        # What is imported by now stays: the garbage collector need not go through it again and
-        # again, and forks go on sharing it.
+        # Excludes everything imported so far from garbage collection, so that collections are
+        # short and forked processes keep sharing its memory.
         gc.freeze()
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         templates = Templates(self.config, self.hydra_context.config_loader)
         jobs, returns = {}, {}
-        for number, words in enumerate(job_overrides, initial_job_idx):
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
             try:
-                jobs[number] = templates.complete(words, number)
-            except (ValueError, OmegaConfBaseException):  # a value is missing: a run that failed
-                (returns[number],) = super().launch([words], number)
+                jobs[number] = templates.complete(overrides, number)
+            except (ValueError, OmegaConfBaseException):  # a value is missing: this run fails
+                (returns[number],) = super().launch([overrides], number)
         with told_in_one_line():
             for job in jobs.values():
                 overwrite = bool(job.config["overwrite"])
                 Earlier.look(job.folder).agreed(job.unresolved, overwrite=overwrite)
-        # Samplers ask for the same words twice in a batch: one folder, one run.
+        # A sampler may ask for the same overrides twice in a batch: one folder, one run.
         distinct = list({job.folder: job for job in jobs.values()}.values())
         processes = self.processes or os.cpu_count() or 1
         left, computed = train_jobs(distinct, 1 if self._computed else processes)
         self._computed |= computed
         tell_left(left)
-        ordinary = super().launch
+        basic_launch = super().launch
         self._computed |= run_apart(
-            lambda index: ordinary([distinct[index].words], distinct[index].number),
+            lambda index: basic_launch([distinct[index].words], distinct[index].number),
             sorted(left),
             1 if self._computed else processes,
         )
@@ -95,7 +96,7 @@ class Vectorized(BasicLauncher):
 
 
 def _returned(job: "Composed") -> JobReturn:
-    """What the basic launcher would return of a job that has been run."""
+    """What the basic launcher would return for a job that has run."""
     from stepsize.run.folder import Earlier
     from stepsize.run.result import told, worst
 
