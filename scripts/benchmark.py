@@ -103,7 +103,7 @@ def startup(repeats: int) -> None:
             ],
             "train.py, first optimizer step done": first,
         }  # fmt: skip
-        jobs = {name: partial(_seconds, words, folder) for name, words in commands.items()}
+        jobs = {name: partial(_seconds, arguments, folder) for name, arguments in commands.items()}
         medians = alternate(jobs, repeats)
     table = Table("command", "seconds", "ratio")
     base = 1.0

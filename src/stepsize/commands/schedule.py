@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> Path:
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         jobs = combinations(arguments.overrides, GlobalHydra.instance().config_loader())
-        fixed = [word for word in jobs[0] if all(word in job for job in jobs)]
+        fixed = [each for each in jobs[0] if all(each in job for job in jobs)]
         panels = [panel_of(job, {*job} - {*fixed}) for job in jobs]
     titles = [panel.title for panel in panels] if len(panels) < 5 else [f"{len(panels)} schedules"]
-    named = [*titles, *(word for word in fixed if not word.startswith("scheduler="))]
+    named = [*titles, *(each for each in fixed if not each.startswith("scheduler="))]
     path = Path("outputs", "schedules", re.sub(r"[^\w.=-]+", "_", " ".join(named))[:200] + ".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_panels(panels).savefig(path, dpi=160)
@@ -110,7 +110,7 @@ def panel_of(overrides: Sequence[str], varied: Collection[str] = ()) -> Panel:
             _step_schedule(entry, step, epoch)
     chosen = cfg.hydra.runtime.choices
     named = (f"scheduler={chosen.scheduler}", f"task={chosen.task}")
-    others = [word for word in overrides if word not in named and (word in varied or not varied)]
+    others = [each for each in overrides if each not in named and (each in varied or not varied)]
     title, note = [chosen.scheduler], [chosen.task]
     (title if varied else note).extend(others)
     if entry and isinstance(entry["scheduler"], ReduceLROnPlateau):

@@ -59,7 +59,7 @@ class Job:
 
     def setting(self) -> tuple[str, ...]:
         """The hyperparameter setting: all overrides but the seed."""
-        return tuple(word for word in self.overrides if canonical(word)[0] != "seed")
+        return tuple(each for each in self.overrides if canonical(each)[0] != "seed")
 
     def value(self, key: str) -> str | None:
         """The value that an override gives to ``key``; None where none does."""
