@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def _compatible(jobs: Sequence[Job], composer: Composer, plan: Plan) -> list[Job
     return kept
 
 
+@dataclass
 class _Batches:
     """Launches jobs in batches.
 
@@ -96,35 +98,25 @@ class _Batches:
         stopped: whether a run failed in a sweep with ``fail_fast``.
     """
 
-    def __init__(
-        self,
-        launch: Launch,
-        composer: Composer,
-        plan: Plan,
-        config: DictConfig,
-        max_batch_size: int | None,
-    ) -> None:
-        self.returns: list[Sequence[JobReturn]] = []
-        self.stopped = False
-        self._launch = launch
-        self._composer = composer
-        self._plan = plan
-        self._fail_fast = bool(config.fail_fast)
-        self._overwrite = bool(config.overwrite)
-        self._size = max_batch_size or (1 if self._fail_fast else None)
-        self._count = 0
+    launch: Launch
+    composer: Composer
+    plan: Plan
+    config: DictConfig
+    size: int | None
+    returns: list[Sequence[JobReturn]] = field(default_factory=list)
+    stopped: bool = False
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Plan all jobs and launch those that are not done."""
         left = [job for job in jobs if not self._is_done(job)]
-        self._plan.add(jobs)
-        size = self._size or max(1, len(left))
+        self.plan.add(jobs)
+        size = self.size or (1 if self.config.fail_fast else max(1, len(left)))
         for start in range(0, len(left), size):
             batch = left[start : start + size]
+            launched = sum(map(len, self.returns))
             overrides = [job.overrides for job in batch]
-            self.returns.append(self._launch(overrides, initial_job_idx=self._count))
-            self._count += len(batch)
-            if self._fail_fast and any(map(self._failed, batch)):
+            self.returns.append(self.launch(overrides, initial_job_idx=launched))
+            if self.config.fail_fast and any(map(self._failed, batch)):
                 self.stopped = True
                 return
 
@@ -132,11 +124,11 @@ class _Batches:
         earlier = self._earlier(job)
         if not earlier.begun:
             return False
-        config = self._composer.config(job.overrides)
-        return earlier.agreed(config, overwrite=self._overwrite).is_done
-
-    def _earlier(self, job: Job) -> Earlier:
-        return Earlier.look(self._plan.folder / job.run)
+        config = self.composer.config(job.overrides)
+        return earlier.agreed(config, overwrite=bool(self.config.overwrite)).is_done
 
     def _failed(self, job: Job) -> bool:
         return self._earlier(job).result.get("status") == "failed"
+
+    def _earlier(self, job: Job) -> Earlier:
+        return Earlier.look(self.plan.folder / job.run)
