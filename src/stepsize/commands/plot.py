@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> str:
     import torch
 
     from stepsize.config.instantiate import allowing, instantiate, locate
-    from stepsize.optim import optimizer_classes
+    from stepsize.optim import build_optimizer, sparse_parameter_names
     from stepsize.plots.callback import Plot
 
     folder = arguments.folder
@@ -43,7 +43,12 @@ def run(arguments: argparse.Namespace) -> str:
         data.setup("fit")
         module = instantiate(config["model"], where="model")
         module.load_state_dict(checkpoint["state_dict"], assign=True)  # in its own precision
-        optimizers = [kind.__name__ for kind in optimizer_classes(config["optimizer"])]
+        optimizer = build_optimizer(
+            config["optimizer"],
+            module.named_parameters(),
+            config["param_groups"],
+            sparse=sparse_parameter_names(module),
+        )
         for name, entry in (config["callbacks"] or {}).items():
             kind = locate(entry["_target_"]) if entry else None
             if not (isinstance(kind, type) and issubclass(kind, Plot)):
@@ -56,7 +61,7 @@ def run(arguments: argparse.Namespace) -> str:
                         "checkpoint does not hold it: train again with plots=true"
                     )
                 plot.load_state_dict(checkpoint["callbacks"][plot.state_key])
-            plot.save(module, data, optimizers, checkpoint["global_step"])
+            plot.save(module, data, [optimizer], checkpoint["global_step"])
             drawn.append(str(plot.file))
     if not drawn:
         raise ValueError(f"{folder}: the configuration names no plot, see callbacks.plot")

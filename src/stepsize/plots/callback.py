@@ -18,6 +18,7 @@ from stepsize.run.errors import one_line
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
+    from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
 
@@ -62,22 +63,22 @@ class Plot(LeanCallback):
             return
         try:
             data = getattr(trainer, "datamodule", None)
-            image = self.save(pl_module, data, _names(trainer.optimizers), trainer.global_step)
+            image = self.save(pl_module, data, trainer.optimizers, trainer.global_step)
             self._show(image, trainer)
         except Exception as error:
             log.debug("drawing %s ended with this error", self.file.name, exc_info=True)
             log.warning("%s was not drawn: %s", self.file.name, one_line(error))
 
     def save(
-        self, module: pl.LightningModule, data: Any, optimizers: Sequence[str], steps: int
+        self, module: pl.LightningModule, data: Any, optimizers: Sequence[Optimizer], steps: int
     ) -> np.ndarray:
         """Draw a trained module and write the PNG.
 
         Args:
             module: its modes and the random generators are as before afterwards.
             data: the run's data module.
-            optimizers: their names, for the title.
-            steps: optimizer steps taken, for the title.
+            optimizers: the title names their classes.
+            steps: the optimizer steps of the title.
 
         Returns:
             The plot as an array of bytes ``[height, width, 3]``.
@@ -92,7 +93,7 @@ class Plot(LeanCallback):
         with _undisturbed(module), styled() as figure:
             reached = self.draw(figure, module, data)
             after = f"{steps:,} step{'' if steps == 1 else 's'}"
-            names = " and ".join(optimizers)
+            names = " and ".join(_names(optimizers))
             write_title(figure, f"{self.title} with {names} after {after}: {reached}")
             image = rendered(figure)
         self.file.parent.mkdir(parents=True, exist_ok=True)
