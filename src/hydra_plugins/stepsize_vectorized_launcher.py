@@ -9,15 +9,13 @@ import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
-
-if TYPE_CHECKING:
-    from stepsize.vectorized.templates import Composed
 
 
 @dataclass
@@ -68,12 +66,13 @@ class Vectorized(BasicLauncher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         templates = Templates(self.config, self.hydra_context.config_loader)
+        overrides = dict(enumerate(job_overrides, initial_job_idx))
         jobs, returns = {}, {}
-        for number, overrides in enumerate(job_overrides, initial_job_idx):
+        for number in overrides:
             try:
-                jobs[number] = templates.complete(overrides, number)
+                jobs[number] = templates.complete(overrides[number], number)
             except (ValueError, OmegaConfBaseException):  # a value is missing: this run fails
-                (returns[number],) = super().launch([overrides], number)
+                (returns[number],) = super().launch([overrides[number]], number)
         with told_in_one_line():
             for job in jobs.values():
                 overwrite = bool(job.config["overwrite"])
@@ -86,24 +85,25 @@ class Vectorized(BasicLauncher):
         tell_left(left)
         basic_launch = super().launch
         self._computed |= run_apart(
-            lambda index: basic_launch([distinct[index].words], distinct[index].number),
+            lambda index: basic_launch([overrides[distinct[index].number]], distinct[index].number),
             sorted(left),
             1 if self._computed else processes,
         )
         gc.unfreeze()
-        returns.update({number: _returned(job) for number, job in jobs.items()})
+        for number, job in jobs.items():
+            returns[number] = _returned(overrides[number], job.folder, job.config)
         return [returns[number] for number in sorted(returns)]
 
 
-def _returned(job: "Composed") -> JobReturn:
+def _returned(overrides: Sequence[str], folder: Path, config: dict[str, Any]) -> JobReturn:
     """What the basic launcher would return for a job that has run."""
     from stepsize.run.folder import Earlier
     from stepsize.run.result import told, worst
 
-    result = Earlier.look(job.folder).result
-    done = JobReturn(overrides=list(job.words), status=JobStatus.COMPLETED)
-    done.return_value = told(result) if result else worst(job.config["mode"])
-    if job.config["fail_fast"] and result.get("status") == "failed":
+    result = Earlier.look(folder).result
+    done = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
+    done.return_value = told(result) if result else worst(config["mode"])
+    if config["fail_fast"] and result.get("status") == "failed":
         done.status = JobStatus.FAILED
         done.return_value = CompactHydraException(result["reason"])
     return done
