@@ -17,12 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stepsize.data import InMemoryData
-from stepsize.optim import (
-    Recipe,
-    configure_optimizers,
-    optimizer_classes,
-    sparse_parameter_names,
-)
+from stepsize.optim import Recipe, configure_optimizers, sparse_parameter_names
 from stepsize.optim.compatibility import needs_graph
 from stepsize.optima.solve import least_squares, logistic
 
@@ -97,14 +92,9 @@ class Module(pl.LightningModule):
             raise ValueError(
                 f"{type(self).__name__}.recipe is not set; give it a stepsize.optim.Recipe"
             )
-        kinds = optimizer_classes(self.recipe.optimizer)
-        self._keeps_graph = any(needs_graph(kind) for kind in kinds)
-        return configure_optimizers(
-            self.named_parameters(),
-            self.recipe,
-            self.trainer,
-            sparse=sparse_parameter_names(self),
-        )
+        self._keeps_graph = any(map(needs_graph, self.recipe.spec.classes))
+        sparse = sparse_parameter_names(self)
+        return configure_optimizers(self.named_parameters(), self.recipe, self.trainer, sparse)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if not self._keeps_graph:

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
+from stepsize.optim.plan import class_names
 from stepsize.run.errors import one_line
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Plot(LeanCallback):
 
         with styled() as figure:
             reached = self.draw(figure, module, getattr(trainer, "datamodule", None))
-            optimizer = " and ".join(_names(trainer.optimizers))
+            optimizer = " and ".join(name for o in trainer.optimizers for name in class_names(o))
             steps = f"{trainer.global_step:,} step{'' if trainer.global_step == 1 else 's'}"
             write_title(figure, f"{self.title} with {optimizer} after {steps}: {reached}")
             return rendered(figure)
@@ -112,12 +113,3 @@ def _undisturbed(module: pl.LightningModule) -> Iterator[None]:
         finally:
             for part, mode in modes.items():
                 part.training = mode
-
-
-def _names(optimizers: Any) -> list[str]:
-    """The classes of optimizers, of a composite's parts one by one."""
-    names = []
-    for optimizer in optimizers:
-        parts = getattr(optimizer, "optimizers", None)
-        names += _names(parts) if parts else [type(optimizer).__name__]
-    return names

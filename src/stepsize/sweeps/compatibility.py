@@ -17,8 +17,7 @@ def unfit(cfg: DictConfig) -> str | None:
         cfg: one job's, as Hydra composes it, with Hydra's part.
     """
     from stepsize.config.instantiate import allowing, instantiate
-    from stepsize.optim import sparse_parameter_names
-    from stepsize.optim.plan import plan_optimizer
+    from stepsize.optim import OptimizerSpec, plan_optimizer, sparse_parameter_names
 
     parts: dict[str, Any] = {}
     before = HydraConfig.instance().cfg
@@ -32,7 +31,7 @@ def unfit(cfg: DictConfig) -> str | None:
         module = instantiate(parts["model"], where="model")
         try:
             plan_optimizer(
-                parts["optimizer"],
+                OptimizerSpec.from_config(parts["optimizer"]),
                 module.named_parameters(),
                 parts["param_groups"],
                 sparse=sparse_parameter_names(module),
