@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import CONF, ROOT
+from command_line import ROOT, run_command, start_command
+from conftest import CONF
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -39,15 +40,7 @@ DIVERGING = ("task=curve", "optimizer=sgd,rmsprop", "optimizer.lr=0.01,10", "dat
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", *words],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run_command("-m", *words, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +226,7 @@ def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path)
     words = ("task=line,curve", "optimizer=sgd,adam", "seed=0,1", "trainer.max_steps=1500",
              "trainer.accelerator=cpu", "plots=false", "hydra/launcher=vectorized",
              "hydra.launcher.processes=1", "name=killed")  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "-m", *words],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_command("-m", *words, cwd=tmp_path)
     folder = tmp_path / "outputs" / "sweeps" / "killed"
     deadline = time.monotonic() + 120
     while len(list(folder.glob("task=line*/result.json"))) < 4:
