@@ -1,8 +1,8 @@
 """Commands such as ``python train.py ...``, without the seconds that their imports take.
 
 Importing torch and Lightning takes ten times as long as a small run. A command is therefore a fork
-of a server process that has imported both (:mod:`multiprocessing`'s forkserver). All else is as in a
-new process: working folder, environment, arguments, signals, output and exit status.
+of a server process that has imported both (multiprocessing's forkserver). All else is as in a new
+process: working folder, environment, arguments, signals, output and exit status.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PRELOADED = [
     "stepsize.main", "stepsize.vectorized", "stepsize.report.report", "torch.utils.tensorboard",
     "matplotlib.pyplot",
 ]  # fmt: skip
+_STREAMS = ("out", "err")
 _THREADS = {"OMP_NUM_THREADS": "1"}
 
 _context: Any = None
@@ -41,26 +42,27 @@ if sys.platform == "linux":  # on other systems a fork after these imports is no
 def start_command(
     *arguments: str,
     cwd: Path,
-    script: Path = TRAIN,
+    script: Path | None = TRAIN,
     env: Mapping[str, str] | None = None,
     new: bool = False,
 ) -> Any:
-    """Start ``python SCRIPT ARGUMENTS...``.
+    """Start ``python SCRIPT ARGUMENTS...``, or ``python -m MODULE ARGUMENTS...``.
 
     Args:
         arguments: what follows the file's name.
         cwd: the working folder.
-        script: the Python file.
+        script: the Python file; None where the arguments begin with ``-m`` and a module.
         env: changes to the environment.
         new: True for a new interpreter with imports of its own.
 
     Returns:
         A :class:`subprocess.Popen`, or a :class:`ForkedCommand` with the same methods.
     """
+    command = arguments if script is None else (str(script), *arguments)
     if _context is not None and not new:
-        return ForkedCommand((str(script), *arguments), cwd, dict(env or {}))
+        return ForkedCommand(command, cwd, dict(env or {}))
     return subprocess.Popen(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, *command],
         cwd=cwd, env={**os.environ, **_THREADS, **(env or {})},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -76,15 +78,23 @@ def run_command(
 
 
 class ForkedCommand:
-    """A command in a fork of the server process, with the methods of :class:`subprocess.Popen`."""
+    """A command in a fork of the server process, with the methods of :class:`subprocess.Popen`.
 
-    def __init__(self, argv: tuple[str, ...], cwd: Path, env: dict[str, str]) -> None:
-        self.args = argv
-        self._output = Path(tempfile.mkdtemp())
-        weakref.finalize(self, shutil.rmtree, self._output, ignore_errors=True)
-        self._process = _context.Process(target=_execute, args=(argv, str(cwd), env, self._output))
+    Attributes:
+        output: a folder with the files ``out`` and ``err``, which grow as the command writes.
+    """
+
+    def __init__(self, command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> None:
+        self.args = command
+        self.output = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, self.output, ignore_errors=True)
+        for name in _STREAMS:
+            (self.output / name).touch()
+        self._process = _context.Process(target=_execute, args=(command, cwd, env, self.output))
         self._process.start()
         self.pid: int = self._process.pid
+        # Else multiprocessing waits at exit for a command that a failed test has left running.
+        atexit.register(self._process.kill)
 
     @property
     def returncode(self) -> int | None:
@@ -107,21 +117,25 @@ class ForkedCommand:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         self.wait(timeout)
-        out, err = ((self._output / name).read_text("utf-8") for name in ("out", "err"))
+        out, err = ((self.output / name).read_text("utf-8") for name in _STREAMS)
         return out, err
 
 
-def _execute(argv: tuple[str, ...], cwd: str, env: dict[str, str], output: Path) -> None:
-    for descriptor, name in enumerate(("out", "err"), start=1):
-        opened = os.open(output / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+def _execute(command: tuple[str, ...], cwd: Path, env: dict[str, str], output: Path) -> None:
+    for descriptor, name in enumerate(_STREAMS, start=1):
+        opened = os.open(output / name, os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.chdir(cwd)
     os.environ.update(env)
-    sys.argv[:] = argv
-    sys.path[0] = os.path.dirname(argv[0])
     try:
-        runpy.run_path(argv[0], run_name="__main__")
+        if command[0] == "-m":
+            sys.argv[:] = command[1:]
+            runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv[:] = command
+            sys.path.insert(0, os.path.dirname(command[0]))
+            runpy.run_path(command[0], run_name="__main__")
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
