@@ -19,8 +19,7 @@ def incompatibility(cfg: DictConfig) -> str | None:
     Args:
         cfg: a job's configuration as Hydra composes it, with Hydra's part.
     """
-    from stepsize.optim import sparse_parameter_names
-    from stepsize.optim.plan import plan_optimizer
+    from stepsize.optim import OptimizerSpec, plan_optimizer, sparse_parameter_names
 
     config: dict[str, Any] = {}
     before = HydraConfig.instance().cfg
@@ -34,7 +33,7 @@ def incompatibility(cfg: DictConfig) -> str | None:
         module = instantiate(config["model"], where="model")
         try:
             plan_optimizer(
-                config["optimizer"],
+                OptimizerSpec.from_config(config["optimizer"]),
                 module.named_parameters(),
                 config["param_groups"],
                 sparse=sparse_parameter_names(module),

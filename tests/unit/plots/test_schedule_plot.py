@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepsize.plots.schedule import Panel, draw_panels
 
 
-def test_groups_with_the_same_rates_share_a_line_and_the_highest_is_first() -> None:
+def test_groups_with_the_same_learning_rates_share_a_line_and_the_highest_is_first() -> None:
     panel = Panel("", "", {"a": [1.0, 0.5], "b": [2.0, 1.0], "c": [1.0, 0.5]})
     assert panel.lines == [("b", [2.0, 1.0]), ("a, c", [1.0, 0.5])]
 
