@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from stepsize.run.errors import one_line
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
+    from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +65,8 @@ class Plot(LeanCallback):
         if not trainer.is_global_zero:
             return
         try:
-            with _evaluating(pl_module):
-                image = self._render(trainer, pl_module)
-            self._save(image)
+            data = getattr(trainer, "datamodule", None)
+            image = self.save(pl_module, data, trainer.optimizers, trainer.global_step)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(
@@ -76,26 +76,38 @@ class Plot(LeanCallback):
             log.debug("drawing %s raised this error", self.file.name, exc_info=True)
             log.warning("%s was not drawn: %s", self.file.name, one_line(error))
 
-    def _render(self, trainer: pl.Trainer, module: pl.LightningModule) -> np.ndarray:
-        """The plot as an array of bytes [height, width, 3]."""
-        from stepsize.plots.style import rendered, styled, write_title
+    def save(
+        self, module: pl.LightningModule, data: Any, optimizers: Sequence[Optimizer], steps: int
+    ) -> np.ndarray:
+        """Draw a trained module and write the PNG.
 
-        with styled() as figure:
-            result = self.draw(figure, module, getattr(trainer, "datamodule", None))
-            optimizer = " and ".join(name for o in trainer.optimizers for name in class_names(o))
-            steps = f"{trainer.global_step:,} step{'' if trainer.global_step == 1 else 's'}"
-            write_title(figure, f"{self.title} with {optimizer} after {steps}: {result}")
-            return rendered(figure)
+        Args:
+            module: its modes and the random generators are as before afterwards.
+            data: the run's data module.
+            optimizers: the title names their classes.
+            steps: the optimizer steps of the title.
 
-    def _save(self, image: np.ndarray) -> None:
+        Returns:
+            The plot as an array of bytes ``[height, width, 3]``.
+
+        Raises:
+            ValueError: this kind of plot does not suit the module or the data.
+        """
         from matplotlib.image import imsave
 
-        from stepsize.plots.style import DPI
+        from stepsize.plots.style import DPI, rendered, styled, write_title
 
+        with _evaluating(module), styled() as figure:
+            reached = self.draw(figure, module, data)
+            after = f"{steps:,} step{'' if steps == 1 else 's'}"
+            names = " and ".join(name for o in optimizers for name in class_names(o))
+            write_title(figure, f"{self.title} with {names} after {after}: {reached}")
+            image = rendered(figure)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_suffix(".part")
         imsave(part, image, format="png", dpi=DPI)
         os.replace(part, self.file)
+        return image
 
 
 @contextmanager

@@ -76,6 +76,7 @@ class Trajectory(Plot):
         return x.clone() if x.shape == (2,) else None
 
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
+        self.plane = self.plane_of(module)
         end = self.point_of(module)
         net: Any = getattr(module, "net", None)
         if end is None or not hasattr(net, "surface"):
