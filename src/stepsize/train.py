@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.group_table import GroupTable
 from stepsize.callbacks.required import required_callbacks
 from stepsize.callbacks.unfreeze import Unfreeze
 from stepsize.checkpoint.resume import Resume
@@ -23,7 +24,6 @@ from stepsize.loggers.monitors import check_monitors, logged_tags, watched_tags
 from stepsize.loggers.recorder import Record
 from stepsize.loggers.tensorboard import RowLogger
 from stepsize.optim import Recipe
-from stepsize.optim.describe import GroupTable
 from stepsize.optima.gap import Gap
 from stepsize.plots.callback import Plot
 from stepsize.run.console import print_summary
