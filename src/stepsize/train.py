@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.group_table import GroupTable
+from stepsize.callbacks.recorder import Record
 from stepsize.callbacks.required import required_callbacks
 from stepsize.callbacks.unfreeze import Unfreeze
 from stepsize.checkpoint.resume import Resume
@@ -21,7 +22,6 @@ from stepsize.config.instantiate import allowing, instantiate
 from stepsize.config.schema import check_config
 from stepsize.loggers.hparams import hparams_of
 from stepsize.loggers.monitors import check_monitors, logged_tags, watched_tags
-from stepsize.loggers.recorder import Record
 from stepsize.loggers.tensorboard import RowLogger
 from stepsize.optim import Recipe
 from stepsize.optima.gap import Gap

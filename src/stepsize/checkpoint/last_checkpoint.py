@@ -1,4 +1,4 @@
-"""Keeps one checkpoint from which the run can go on: ``checkpoints/last.ckpt``."""
+"""Saves ``checkpoints/last.ckpt``, from which a run resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from stepsize.run.atomic import replacing
 
 
 class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
-    """Saves every so many minutes, at the end, and when the process is asked to terminate.
+    """Saves at an interval in minutes, at the end of the run, and at SIGTERM.
 
     Lightning's ModelCheckpoint skips the end of a run that it has saved before, counts versions
-    (``last-v1.ckpt``), and can leave a truncated file under the final name on a full disk. This one
-    replaces ``last.ckpt`` in one go, and resuming from it is exact: it is written between two
-    steps, after the validation and the schedules' steps that belong to the first. To keep the best
+    (``last-v1.ckpt``), and can leave a truncated file under the final name on a full disk. This
+    callback replaces ``last.ckpt`` atomically, and resuming from it is exact: it is written between
+    two steps, after the validation and the schedule's step that follow the first. To save the best
     weights too, add a ModelCheckpoint with a monitor to the callbacks.
 
     Args:
         dirpath: the folder.
-        minutes: how often, by the clock; a step between two saves costs nothing.
+        minutes: wall-clock time between two saves.
     """
 
     def __init__(self, dirpath: str, minutes: float = 1.0) -> None:
@@ -38,8 +38,8 @@ class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
         self.minutes = minutes
         self._saved = time.monotonic()
         self._saving = False
-        # The states of the loaders when a save became due: the next batch is fetched by the time
-        # that everything belonging to this one is over.
+        # The states of the loaders when a save became due: Lightning fetches the next batch before
+        # the validation and the schedule's step of this batch are complete.
         self._due: list[Any] | None = None
 
     def on_train_batch_end(

@@ -15,6 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import image, text
 
 from stepsize.callbacks.optimizer_mode import OptimizerMode
+from stepsize.callbacks.recorder import Record
 from stepsize.checkpoint import trainer_state
 from stepsize.checkpoint.compatibility import settings_of
 from stepsize.checkpoint.last_checkpoint import LastCheckpoint
@@ -29,7 +30,6 @@ from stepsize.loggers.hparams import (
     session_start,
 )
 from stepsize.loggers.metrics_csv import History
-from stepsize.loggers.recorder import Record
 from stepsize.optim.describe import as_markdown, as_text
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
