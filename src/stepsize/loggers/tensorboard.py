@@ -20,7 +20,8 @@ class RowLogger(TensorBoardLogger):
     """Lightning's logger into one given folder, writing the scalars of a row as one event.
 
     An event per scalar, as in ``SummaryWriter.add_scalar``, takes several times as long.
-    Lightning's hparams.yaml is not written: ``.hydra`` has the whole configuration. A run is a row of the HPARAMS tab from ``log_hyperparams`` on; ``close_session`` writes its status.
+    Lightning's hparams.yaml is not written: ``.hydra`` has the whole configuration. A run is a row
+    of the HPARAMS tab from ``log_hyperparams`` on; ``close_session`` writes its status.
 
     Args:
         folder: the run's folder; TensorBoard shows its path below ``--logdir``.
