@@ -61,7 +61,9 @@ def test_norms_and_ratios_are_those_of_a_hand_written_loop(run, tmp_path, words,
 
 
 def test_a_schedule_free_optimizer_is_measured_where_it_takes_gradients(run, tmp_path):
-    schedulefree = pytest.importorskip("schedulefree")
+    schedulefree = pytest.importorskip(
+        "schedulefree", reason='needs: pip install -e ".[optimizers]"'
+    )
 
     def optimizer(weights):
         made = schedulefree.AdamWScheduleFree(weights, lr=1e-2)
@@ -98,7 +100,7 @@ def test_an_optimizer_that_evaluates_often_is_measured_over_its_whole_step(run):
 
 
 def test_sharpness_aware_steps_show_the_gradient_at_the_weights(run):
-    pytest.importorskip("pytorch_optimizer")
+    pytest.importorskip("pytorch_optimizer", reason='needs: pip install -e ".[optimizers]"')
     words = [*LINE, "trainer.max_steps=1"]
     (sam,), (sgd,) = (measured(run(*words, f"optimizer={name}")) for name in ("sam", "sgd"))
     assert sam[0] == sgd[0]
