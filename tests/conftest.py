@@ -99,8 +99,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``python train.py ...`` as a user does; its folders lie below ``tmp_path``."""
 
     def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        # Variables of Python's own are read when the interpreter starts.
-        new = any(name.startswith("PYTHON") for name in env)
+        new = "PYTHONPROFILEIMPORTTIME" in env  # which is read when the interpreter starts
         return run_command(*arguments, cwd=tmp_path, env=env, new=new)
 
     return call

@@ -9,6 +9,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from stepsize.modules import Regressor
+
 STEPS = 32
 # 23 batches in an epoch, a validation every 8 steps, a row every 3.
 TASK = [
@@ -61,6 +63,14 @@ class Diary(pl.Callback):
     def on_fit_end(self, trainer, pl_module):
         with open(f"{self.dirpath}/batches.json", "w") as stream:
             json.dump(self.batches, stream)
+
+
+class Jittery(Regressor):
+    """Least squares with a dropout that draws from torch's global generator."""
+
+    def step(self, batch):
+        step = super().step(batch)
+        return step._replace(loss=step.loss * (1 + torch.rand(())))
 
 
 DIARY = [

@@ -24,16 +24,6 @@ from resuming import (
     stop_run,
 )
 
-from stepsize.modules import Regressor
-
-
-class Jittery(Regressor):
-    """Least squares with a dropout that draws from torch's global generator."""
-
-    def step(self, batch):
-        step = super().step(batch)
-        return step._replace(loss=step.loss * (1 + torch.rand(())))
-
 
 # Closures, composites, two kinds of weights, sparse states, and the schedules with a memory. The
 # whole tables: tests/all/test_every_resume.py.
@@ -80,7 +70,7 @@ def test_an_accumulation_that_is_not_complete_goes_on_exactly(run, tmp_path, ste
 
 
 def test_random_numbers_of_the_model_go_on_exactly(run):
-    check_exact(run, ["task=diabetes", "model._target_=test_resume.Jittery", *TASK[2:]], MIDDLE)
+    check_exact(run, ["task=diabetes", "model._target_=resuming.Jittery", *TASK[2:]], MIDDLE)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "rprop"])
