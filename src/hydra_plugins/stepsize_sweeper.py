@@ -1,7 +1,8 @@
-"""The sweeper behind ``python train.py -m`` and ``sweep=NAME``; see :mod:`stepsize.sweeps`.
+"""Hydra's sweeper of ``python train.py -m`` and ``sweep=NAME``; see :mod:`stepsize.sweeps`.
 
-Hydra imports this file at every start, ``--help`` included: nothing heavy at the top. It runs it
-before it knows the module, so that a dataclass here must do without postponed annotations.
+Hydra imports this file at every start, also for ``--help``, so that nothing heavy is imported at
+the top. It runs the file before it registers the module, so that the dataclass cannot have
+postponed annotations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/tr
 
 @contextmanager
 def _leaving_on_ctrl_c() -> Iterator[None]:
-    """Leave without the traceback of where the sweep was waiting; its end is told by SweepEnd."""
+    """Exit on Ctrl-C without a traceback; the callback SweepEnd prints the sweep's table."""
     try:
         yield
     except KeyboardInterrupt:
@@ -28,19 +29,19 @@ def _leaving_on_ctrl_c() -> Iterator[None]:
 
 @dataclass
 class GridConf:
-    """What ``hydra.sweeper`` may say; a sweep's file sets it.
+    """The keys of ``hydra.sweeper``, which a file of conf/sweep sets.
 
     Attributes:
-        max_batch_size: jobs that are given to the launcher at once; null for all.
+        max_batch_size: jobs that the launcher gets at once; null for all.
         params: the grid, ``{key: values}`` in Hydra's grammar: ``range(10)``, ``glob(*)``, ``a,b``.
-        skip_incompatible: leave out the optimizers that the task cannot take, and say why.
-        final_stage: a second stage, ``{select_best_per: KEY, seeds: VALUES}``: of each value of
-            KEY, the best hyperparameter setting on seeds that the grid has not used.
+        skip_incompatible: skip optimizers that cannot train the task's model, and report why.
+        final_stage: null, or ``{select_best_per: KEY, seeds: VALUES}``: for each value of KEY, the
+            best hyperparameter setting of the grid is run again on these fresh seeds.
         baseline: what the report compares with, such as an optimizer's name.
     """
 
     _target_: str = "hydra_plugins.stepsize_sweeper.Grid"
-    # Hydra's schemas are read by OmegaConf, which knows these types by their old names.
+    # OmegaConf reads Hydra's schemas and supports no `int | None` in them.
     max_batch_size: Optional[int] = None  # noqa: UP045
     params: Any = None
     skip_incompatible: bool = False
@@ -54,7 +55,7 @@ ConfigStore.instance().store(
 
 
 class Grid(BasicSweeper):
-    """Every combination, one run each, but for those that are done; then a second stage."""
+    """Runs every combination that is not done yet, then the final stage."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Grid(BasicSweeper):
         self.baseline = baseline
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        """Run what is left to do of the grid that the sweep's file and the command line span."""
+        """Run the grid of the sweep's file and the command line; see ``run_grid``."""
         from stepsize.run.errors import told_in_one_line
         from stepsize.sweeps.grid import run_grid
 
@@ -79,7 +80,7 @@ class Grid(BasicSweeper):
         assert self.launcher is not None
         with told_in_one_line(), _leaving_on_ctrl_c():
             return run_grid(
-                words=[*self._parse_config(), *arguments],
+                overrides=[*self._parse_config(), *arguments],
                 config=self.config,
                 loader=self.hydra_context.config_loader,
                 launch=self.launcher.launch,

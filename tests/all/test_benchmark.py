@@ -29,14 +29,14 @@ def test_the_start_is_compared_with_a_bare_application(monkeypatch, capsys):
     assert "first optimizer step done" in capsys.readouterr().out
 
 
-def test_sweeps_are_compared_by_hand_with_both_launchers(monkeypatch, capsys, tmp_path):
-    import sweep_speed
+def test_sweeps_are_compared_by_hand_with_both_launchers(monkeypatch, capsys):
+    import benchmark_sweep
 
-    monkeypatch.setattr(sweep_speed, "STEPS", 20)
-    monkeypatch.setattr(sweep_speed, "BY_HAND", 2)
-    monkeypatch.setattr(sweep_speed, "RATES", ("1e-4", "1e-3", "1e-2", "1e-1"))
-    monkeypatch.setattr(sweep_speed, "growth", partial(sweep_speed.growth, counts=(4,)))
-    sweep_speed.compare(1, ["line"], 1, str(tmp_path))
+    monkeypatch.setattr(benchmark_sweep, "STEPS", 20)
+    monkeypatch.setattr(benchmark_sweep, "BY_HAND", 2)
+    monkeypatch.setattr(benchmark_sweep, "LRS", ("1e-4", "1e-3", "1e-2", "1e-1"))
+    monkeypatch.setattr(benchmark_sweep, "_growth", partial(benchmark_sweep._growth, counts=(4,)))
+    benchmark_sweep.sweep(1, ["line"], seeds=1)
     shown = capsys.readouterr().out
     assert "x faster" in shown
     assert "runs on line" in shown

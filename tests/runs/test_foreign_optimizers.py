@@ -95,7 +95,7 @@ def test_what_differentiates_gradients_is_recognised():
     assert not needs_graph(torch.optim.Adam)
 
 
-def test_a_module_whose_backward_makes_no_graph_is_told_what_to_write():
+def test_the_error_for_a_backward_without_a_graph_says_what_to_write():
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.connect(pl.LightningModule())
     with pytest.raises(ValueError, match=r"SophiaH differentiates .*create_graph=True"):

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 
+from stepsize.optim.plan import class_names
+
 # What decides the updates, of the Trainer's arguments.
 _TRAINER_KEYS = (
     "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm",
@@ -90,7 +92,7 @@ def describe(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
                 "options": _plain(options),
             }
     return {
-        "optimizer": " and ".join(_class_names(trainer.optimizers)),
+        "optimizer": " and ".join(name for o in trainer.optimizers for name in class_names(o)),
         "groups": groups,
         "schedule": [
             {
@@ -171,18 +173,6 @@ def _membership(theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> tup
         return "another order of the parameters", "this one"
     old, new = (f"in group {home[moved[0]]}" if moved[0] in home else "frozen" for home in homes)
     return f"{moved[0]} {old}", f"it {new}"
-
-
-def _class_names(optimizers: Any) -> list[str]:
-    return [
-        name
-        for optimizer in optimizers
-        for name in (
-            _class_names(optimizer.optimizers)
-            if hasattr(optimizer, "optimizers")
-            else [type(optimizer).__name__]
-        )
-    ]
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Small made-up data sets. To add one: a class with ``make`` here, a file in conf/data."""
+"""Small synthetic data sets: points near a line, a noisy parabola, two clouds of points."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ class Curve(InMemoryData):
         points: number of training points.
         noise: standard deviation of y.
         seed: of the data, not of the run.
-        batch_size: see :class:`InMemoryData`, as for the next two.
-        steps_per_epoch: see there.
-        shuffle_seed: see there.
+        batch_size, steps_per_epoch, shuffle_seed: see :class:`InMemoryData`.
 
     Raises:
         ValueError: a number out of range.
@@ -72,11 +70,9 @@ class Blobs(InMemoryData):
 
     Args:
         points_per_class: number of training points in each class.
-        seed: of the data, not of the run. With some seeds a line separates the two classes, and
-            the logistic loss has no minimum; with the default one it has.
-        batch_size: see :class:`InMemoryData`, as for the next two.
-        steps_per_epoch: see there.
-        shuffle_seed: see there.
+        seed: of the data, not of the run. With some seeds a line separates the two classes, and the
+            logistic loss has no minimum; with the default seed it has one.
+        batch_size, steps_per_epoch, shuffle_seed: see :class:`InMemoryData`.
 
     Raises:
         ValueError: a number out of range.

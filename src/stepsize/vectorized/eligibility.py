@@ -24,6 +24,7 @@ from stepsize.data import InMemoryData
 from stepsize.loggers.tensorboard import RowLogger
 from stepsize.modules import Module
 from stepsize.optim import sparse_parameter_names
+from stepsize.optim.plan import parts_of
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
 from stepsize.schedules.checks import is_kind
@@ -163,7 +164,7 @@ def reason_against_stepping(setting: Setting, module: nn.Module) -> str | None:
         setting: builds the optimizer.
         module: the model; is not changed.
     """
-    kinds = _classes(setting.optimizer)
+    kinds = [type(part) for part in parts_of(setting.optimizer)]
     if all(kind in KNOWN for kind in kinds):
         return None
     names = " with ".join(kind.__name__ for kind in kinds)
@@ -177,11 +178,6 @@ def reason_against_stepping(setting: Setting, module: nn.Module) -> str | None:
         reason = "draws random numbers"
     torch.set_rng_state(before)
     return None if reason is None else f"{names} {reason}"
-
-
-def _classes(optimizer: Optimizer) -> list[type]:
-    parts = getattr(optimizer, "optimizers", None)
-    return [kind for part in parts for kind in _classes(part)] if parts else [type(optimizer)]
 
 
 def _difference(setting: Setting, parameters: Mapping[str, Tensor]) -> str | None:

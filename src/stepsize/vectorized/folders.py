@@ -31,7 +31,7 @@ from stepsize.loggers.hparams import (
 )
 from stepsize.loggers.metrics_csv import History
 from stepsize.loggers.recorder import Record
-from stepsize.optim.describe import is_plain, markdown, one_line, plain_text, title
+from stepsize.optim.describe import as_markdown, as_text
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
 from stepsize.run.folder import Earlier, Run
@@ -160,7 +160,8 @@ def _write_events(runs: Sequence[_Ended]) -> None:
 def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     """What stands before and after the curves: groups, plots, and the row of HPARAMS."""
     run, values = one.run, one.values
-    groups = f"{_heading(one.outcome)}\n\n{markdown(one.outcome.setting.table)}"
+    setting = one.outcome.setting
+    groups = as_markdown(setting.optimizer, setting.table, setting.schedulers)
     columns = dict(flattened(hparams_of(run.config, run.choices)))
     target = run.config["target"] and {"steps": values["steps_to_target"]}
     scalars = result_scalars({**values, "monitor": run.config["monitor"], "target": target})
@@ -174,20 +175,12 @@ def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     ]
 
 
-def _heading(outcome: Outcome) -> str:
-    scheduler = outcome.setting.scheduler
-    return title(outcome.setting.optimizer, [] if scheduler is None else [scheduler])
-
-
 def _write_log(file: Path, run: Run, outcome: Outcome, how: str, values: dict[str, Any]) -> None:
     """The lines of an ordinary run's log, and how this one was trained."""
-    setting, table = outcome.setting, outcome.setting.table
-    schedulers = [] if setting.scheduler is None else [setting.scheduler]
-    plain = is_plain(table)
-    groups = one_line(setting.optimizer, table, schedulers) if plain else plain_text(table)
+    setting = outcome.setting
     lines = [
         ("DEBUG", f"settings: {' '.join(run.overrides) or 'all as in conf/'}"),
-        ("INFO", groups if plain else f"{_heading(outcome)}\n{groups}"),
+        ("INFO", as_text(setting.optimizer, setting.table, setting.schedulers)),
         ("DEBUG", f"trained together with {outcome.curves.runs - 1} other runs: {how}"),
         ("DEBUG", f"{values['status']} after {outcome.steps} steps: {values['metrics']}"),
     ]

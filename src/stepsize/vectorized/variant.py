@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.checkpoint.compatibility import describe
 from stepsize.config.instantiate import allowing
-from stepsize.optim import build_optimizer, build_schedule
+from stepsize.optim import OptimizerSpec, build_schedule, plan_optimizer
 from stepsize.optim.describe import Table, group_table
 from stepsize.vectorized.layout import Layout
 
@@ -77,6 +77,8 @@ class Setting:
         self.length = length
         self._trained = {name: p.requires_grad for name, p in module.named_parameters()}
         named = self.named({name: p.detach().clone() for name, p in module.named_parameters()})
+        with allowing(config["allowed_packages"]):
+            self._spec = OptimizerSpec.from_config(config["optimizer"])
         self.optimizer = self.build(named)
         with allowing(config["allowed_packages"]):
             entry = build_schedule(
@@ -112,7 +114,7 @@ class Setting:
         """The optimizer over other tensors of the same names."""
         with allowing(self.config["allowed_packages"]):
             groups = self.config["param_groups"] or {}
-            return build_optimizer(self.config["optimizer"], named, groups)
+            return plan_optimizer(self._spec, named, groups).build()
 
     def is_due(self, step: int) -> bool:
         """Whether Lightning moves a schedule after the step with this number, from 0."""
@@ -143,6 +145,11 @@ class Setting:
     def table(self) -> Table:
         """Its groups, as a run tells them."""
         return group_table(self.optimizer, self.own_rates)
+
+    @property
+    def schedulers(self) -> list[Any]:
+        """The scheduler, in a list; empty for constant learning rates."""
+        return [] if self.scheduler is None else [self.scheduler]
 
     @property
     def rates(self) -> list[float]:

@@ -83,7 +83,7 @@ def test_a_files_values_are_torchs_defaults(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("config", OF_TORCH)
-def test_a_files_rate_is_a_float(config: dict[str, Any]) -> None:
+def test_a_files_learning_rate_is_a_float(config: dict[str, Any]) -> None:
     assert isinstance(config["lr"], float), "torch's Adafactor takes no integer"
 
 
