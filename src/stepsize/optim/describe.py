@@ -1,4 +1,4 @@
-"""Logs an optimizer's parameter groups: as one line, a plain-text table or Markdown."""
+"""An optimizer's parameter groups as a table: one line, plain text or Markdown, and its log."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
-from stepsize.callbacks.lightning_overhead import LeanCallback
-from stepsize.optim.configure import plan_of
 from stepsize.optim.param_groups import DEFAULT_GROUP, ParamGroup
 from stepsize.optim.plan import Plan, class_names
 
@@ -27,17 +25,6 @@ _NO_OPTION = {
     "params", "param_names", "name", "lr", "weight_decay",
     "initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum",
 }  # fmt: skip
-
-
-class GroupTable(LeanCallback):
-    """Logs the parameter groups before training; every run has this callback.
-
-    A single group is one short line on the console. The learning rates are those that the schedule
-    multiplies: the value at the first step of a warm-up would be misleading.
-    """
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        log_groups(trainer, plan_of(pl_module))
 
 
 def log_groups(trainer: pl.Trainer, plan: Plan | None) -> None:

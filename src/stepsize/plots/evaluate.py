@@ -25,7 +25,10 @@ def predict(module: pl.LightningModule, *inputs: Tensor) -> Tensor:
     """
     like = next(module.parameters())
     chunks = zip(*(tensor.split(_BATCH) for tensor in inputs), strict=True)
-    outputs = [module(*(_placed(tensor, like) for tensor in chunk)) for chunk in chunks]
+    outputs = [
+        module(*(t.to(like) if t.is_floating_point() else t.to(like.device) for t in chunk))
+        for chunk in chunks
+    ]
     return torch.cat([output.detach().cpu().double() for output in outputs])
 
 
@@ -73,7 +76,3 @@ def _tensors(data: Any, name: str) -> Tensors:
             f"{type(data).__name__}.{name} must be a tuple of tensors, inputs first, target last"
         )
     return tensors
-
-
-def _placed(tensor: Tensor, like: Tensor) -> Tensor:
-    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)
