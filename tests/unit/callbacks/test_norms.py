@@ -193,9 +193,9 @@ def test_a_resumed_run_has_the_same_rows(run):
 
 def test_a_run_that_was_stopped_within_an_accumulation_has_the_same_rows(run, tmp_path):
     words = [*MLP, "trainer.accumulate_grad_batches=4", "trainer.max_steps=6"]
-    stop = "+callbacks.stop={_target_: test_resume.StopAtBatch, batch: 14}"
+    stop = "+callbacks.stop={_target_: resuming.StopAtBatch, batch: 14}"
     with pytest.raises(SystemExit):
-        run(*words, stop, "allowed_packages=[test_resume]")
+        run(*words, stop, "allowed_packages=[resuming]")
     left = tmp_path / "run0" / "checkpoints" / "last.ckpt"
     resumed, whole = run(*words, f"ckpt_path={left}"), run(*words)
     assert list(whole.curve("update_ratio/default")) == [0, 1, 2, 3, 4, 5]
