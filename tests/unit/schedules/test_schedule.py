@@ -255,7 +255,7 @@ def test_a_function_for_each_group_is_a_list() -> None:
 
 
 def test_a_function_of_another_package_gets_the_optimizer_and_durations() -> None:
-    pytest.importorskip("pytorch_optimizer")
+    pytest.importorskip("pytorch_optimizer", reason='needs: pip install -e ".[optimizers]"')
     config = {
         "_target_": "pytorch_optimizer.get_wsd_schedule",
         "num_warmup_steps": "10%",
