@@ -25,10 +25,10 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: the command is unknown or failed; carries a message of one line.
     """
-    name, *rest = [*arguments, ""]
-    if name in ("", "-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return
+    name, *rest = arguments
     if name not in COMMANDS:
         sys.exit(f"unknown command {name}: give one of {', '.join(COMMANDS)}")
     command = import_module(f"stepsize.commands.{name}")
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    parsed = parser.parse_args(rest[:-1])
+    parsed = parser.parse_args(rest)
     try:
         print(command.run(parsed))
     except Exception as error:

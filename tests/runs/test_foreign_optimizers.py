@@ -230,16 +230,19 @@ def test_an_option_that_pytorch_optimizer_would_swallow_is_a_warning(caplog):
 def test_the_packages_are_not_imported_unless_they_are_chosen():
     code = (
         "import sys, torch; from stepsize.train import train; from stepsize.optim import *\n"
-        "from stepsize.callbacks.required import needed_callbacks\n"
-        "assert needed_callbacks(Recipe({'_target_': 'torch.optim.Adam'})) == []\n"
+        "from stepsize.callbacks.required import required_callbacks\n"
+        "assert required_callbacks(Recipe({'_target_': 'torch.optim.Adam'})) == []\n"
         "assert not {'pytorch_optimizer', 'schedulefree'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_recipe_names_the_callbacks_it_needs():
-    from stepsize.callbacks.required import needed_callbacks
+    from stepsize.callbacks.required import required_callbacks
 
     plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}
     recipe = Recipe({"_target_": "schedulefree.SGDScheduleFree"}, scheduler=plateau)
-    assert [type(c).__name__ for c in needed_callbacks(recipe)] == ["OptimizerMode", "PlateauStart"]
+    assert [type(c).__name__ for c in required_callbacks(recipe)] == [
+        "OptimizerMode",
+        "PlateauStart",
+    ]

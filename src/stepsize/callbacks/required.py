@@ -12,7 +12,7 @@ from stepsize.optim.compatibility import has_modes
 from stepsize.schedules.checks import is_kind, locate_node
 
 
-def needed_callbacks(recipe: Recipe) -> list[pl.Callback]:
+def required_callbacks(recipe: Recipe) -> list[pl.Callback]:
     """Callbacks without which this optimizer or this schedule goes wrong; usually none.
 
     Args:

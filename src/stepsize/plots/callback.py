@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
 from stepsize.optim.plan import class_names
+from stepsize.run.atomic import replacing
 from stepsize.run.errors import one_line
 
 if TYPE_CHECKING:
@@ -104,9 +104,8 @@ class Plot(LeanCallback):
             write_title(figure, f"{self.title} with {names} after {after}: {result}")
             image = rendered(figure)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_suffix(".part")
-        imsave(part, image, format="png", dpi=DPI)
-        os.replace(part, self.file)
+        with replacing(self.file) as part:
+            imsave(part, image, format="png", dpi=DPI)
         return image
 
 
