@@ -92,7 +92,7 @@ def describe(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
                 "options": _plain(options),
             }
     return {
-        "optimizer": " and ".join(name for o in trainer.optimizers for name in class_names(o)),
+        "optimizer": class_names(*trainer.optimizers),
         "groups": groups,
         "schedule": [
             {

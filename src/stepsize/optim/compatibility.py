@@ -1,4 +1,4 @@
-"""What particular optimizers cannot train, refused before training instead of in its first step."""
+"""What particular optimizers cannot train, refused before training instead of during it."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _title(optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> str:
     """For example "Adam with 2 parameter groups, under CosineAnnealingLR"."""
     count = len(optimizer.param_groups)
     groups = f"{count} parameter group{'' if count == 1 else 's'}"
-    return f"{' and '.join(class_names(optimizer))} with {groups}{_under(schedulers)}"
+    return f"{class_names(optimizer)} with {groups}{_under(schedulers)}"
 
 
 def _one_line(optimizer: Optimizer, table: Table, schedulers: Sequence[LRScheduler]) -> str:
@@ -130,7 +130,7 @@ def _one_line(optimizer: Optimizer, table: Table, schedulers: Sequence[LRSchedul
         cells.pop("weight decay")
     options = ", ".join(f"{key} {value}" for key, value in cells.items())
     return (
-        f"{' and '.join(class_names(optimizer))} over {tensors} "
+        f"{class_names(optimizer)} over {tensors} "
         f"tensor{'' if tensors == '1' else 's'}, "
         f"{parameters} parameter{'' if parameters == '1' else 's'}"
         f"{f': {options}' if options else ''}{_under(schedulers)}"

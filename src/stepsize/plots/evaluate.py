@@ -57,12 +57,7 @@ def margins(logits: Tensor) -> Tensor:
 
 
 def correct(hits: Tensor, scores: Tensor) -> str:
-    """How many points are classified correctly, or how many have scores that are not finite.
-
-    Args:
-        hits: whether each point is classified correctly, ``[n]``.
-        scores: ``[n, classes]``.
-    """
+    """How many points are correct (``hits`` [n]), or lack finite ``scores`` [n, classes]."""
     lost = int((~scores.isfinite().all(1)).sum())
     if lost:
         return f"{lost:,} of {len(hits):,} scores are not finite"

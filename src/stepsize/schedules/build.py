@@ -1,4 +1,4 @@
-"""From a schedule's configuration and the run's length to Lightning's ``lr_scheduler`` entry.
+"""From a schedule's configuration and the run's length to Lightning's lr_scheduler entry.
 
 The configuration is flat: the scheduler's arguments and Lightning's keys side by side. Nested
 schedulers and functions are nested YAML with a ``_target_``. A duration may be a share of the run,
