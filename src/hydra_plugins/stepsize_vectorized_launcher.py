@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 
 if TYPE_CHECKING:
-    from stepsize.vectorized.templates import Composed
+    from stepsize.vectorized.templates import ComposedJob
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Vectorized(BasicLauncher):
 
         from stepsize.run.errors import told_in_one_line
         from stepsize.run.folder import Earlier
-        from stepsize.vectorized.launcher import run_apart, tell_left, train_jobs
+        from stepsize.vectorized.launcher import log_individual_runs, run_individually, train_jobs
         from stepsize.vectorized.templates import Templates
 
         assert self.config is not None
@@ -80,13 +80,13 @@ class Vectorized(BasicLauncher):
         # Samplers ask for the same words twice in a batch: one folder, one run.
         distinct = list({job.folder: job for job in jobs.values()}.values())
         processes = self.processes or os.cpu_count() or 1
-        left, computed = train_jobs(distinct, 1 if self._computed else processes)
+        reasons, computed = train_jobs(distinct, 1 if self._computed else processes)
         self._computed |= computed
-        tell_left(left)
+        log_individual_runs(reasons)
         ordinary = super().launch
-        self._computed |= run_apart(
-            lambda index: ordinary([distinct[index].words], distinct[index].number),
-            sorted(left),
+        self._computed |= run_individually(
+            lambda index: ordinary([distinct[index].overrides], distinct[index].number),
+            sorted(reasons),
             1 if self._computed else processes,
         )
         gc.unfreeze()
@@ -94,13 +94,13 @@ class Vectorized(BasicLauncher):
         return [returns[number] for number in sorted(returns)]
 
 
-def _returned(job: "Composed") -> JobReturn:
+def _returned(job: "ComposedJob") -> JobReturn:
     """What the basic launcher would return of a job that has been run."""
     from stepsize.run.folder import Earlier
     from stepsize.run.result import told, worst
 
     result = Earlier.look(job.folder).result
-    done = JobReturn(overrides=list(job.words), status=JobStatus.COMPLETED)
+    done = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
     done.return_value = told(result) if result else worst(job.config["mode"])
     if job.config["fail_fast"] and result.get("status") == "failed":
         done.status = JobStatus.FAILED

@@ -24,9 +24,9 @@ from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.summary.writer.record_writer import RecordWriter
 from test_vectorized_checkpoint import compare
-from together import Rows, difference
+from vectorized_runs import Rows, difference
 
-from stepsize.loggers.event_file import records_of
+from stepsize.loggers.event_file import framed
 from stepsize.vectorized.templates import Templates
 
 WORDS = (
@@ -218,7 +218,7 @@ def test_records_are_tensorboard_s(length: int) -> None:
     writer = RecordWriter(theirs)
     for text in texts:
         writer.write(text)
-    assert b"".join(records_of(texts)) == theirs.getvalue()
+    assert b"".join(map(framed, texts)) == theirs.getvalue()
 
 
 def test_help_does_not_import_torch(command: Callable[..., Any]) -> None:
@@ -270,7 +270,7 @@ def test_however_a_sweep_is_ended_its_other_processes_end_too(
     ) as process:  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:
-            if "runs together" in line:
+            if "runs vectorized" in line:
                 break
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) == 2
