@@ -95,7 +95,7 @@ def test_in_float64_every_number_equals_the_individual_run_s(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", LRS)
+@pytest.mark.parametrize("lr", LRS)
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("case", SLOW)
 def test_in_float64_every_number_equals_the_individual_run_s_in_slow_cases(

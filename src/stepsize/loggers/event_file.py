@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LARGEST = float(np.finfo(np.float32).max)  # TensorBoard's scalars are float32
 _PREFIX = "events.out.tfevents."
 _NUMBER = count()
+_UINT32 = struct.Struct("<I")
 
 
 def write_event_file(
@@ -43,9 +44,16 @@ def write_event_file(
     folder.mkdir(parents=True)
     # A running server reads a file with a later name as newer data, and not as the old file.
     with (folder / f"{_PREFIX}{time.time_ns()}.report").open("wb") as stream:
-        for event in _events(curves, layout):
-            event.wall_time = time.time()
-            stream.write(framed(event.SerializeToString()))
+        stream.write(version_record(time.time()))
+        if layout is not None:
+            stream.write(summary_record(_layout_summary(layout), 0, time.time()))
+        rows: dict[int, list[Summary.Value]] = {}
+        for tag, (steps, values) in curves.items():
+            kept = np.abs(values) <= _LARGEST
+            for step, value in zip(steps[kept].tolist(), values[kept].tolist(), strict=True):
+                rows.setdefault(step, []).append(Summary.Value(tag=tag, simple_value=value))
+        for step in sorted(rows):
+            stream.write(summary_record(Summary(value=rows[step]), step, time.time()))
 
 
 def remove_run(folder: Path) -> None:
@@ -105,7 +113,7 @@ def scalar_records(
 
 def framed(data: bytes) -> bytes:
     """Data as a record: its length, the length's checksum, the data, and the data's checksum."""
-    return b"".join((_header(len(data)), data, _checksum(data)))
+    return _header(len(data)) + data + _checksum(data)
 
 
 @lru_cache
@@ -115,37 +123,23 @@ def _header(length: int) -> bytes:
 
 
 def _checksum(data: bytes) -> bytes:
-    """The masked CRC-32C, https://www.tensorflow.org/tutorials/load_data/tfrecord."""
+    """The masked CRC-32C of TFRecord files, little-endian."""
     crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF)
+    return _UINT32.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _events(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], layout: Layout | None
-) -> Iterator[Event]:
-    yield Event(file_version="brain.Event:2")
-    if layout is not None:
-        yield Event(summary=Summary(value=[_layout_value(layout)]))
-    rows: dict[int, list[Summary.Value]] = {}
-    for tag, (steps, values) in curves.items():
-        kept = np.abs(values) <= _LARGEST
-        for step, value in zip(steps[kept].tolist(), values[kept].tolist(), strict=True):
-            rows.setdefault(step, []).append(Summary.Value(tag=tag, simple_value=value))
-    for step in sorted(rows):
-        yield Event(step=step, summary=Summary(value=rows[step]))
-
-
-def _layout_value(layout: Layout) -> Summary.Value:
+def _layout_summary(layout: Layout) -> Summary:
     # tensorboard.plugins.custom_scalar.summary would do this, but it needs tensorflow.
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
     from tensorboard.compat.proto.types_pb2 import DT_STRING
     from tensorboard.plugins.custom_scalar import metadata
 
-    return Summary.Value(
+    value = Summary.Value(
         tag=metadata.CONFIG_SUMMARY_TAG,
         metadata=metadata.create_summary_metadata(),
         tensor=TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()]),
     )
+    return Summary(value=[value])
 
 
 def _rows(
@@ -161,6 +155,9 @@ def _rows(
         found = [(tables[tag], columns[tag][step]) for tag in tags]
         values = np.stack([table[1][runs, column] for table, column in found], axis=1)
         given = np.stack([table[2][runs, column] for table, column in found], axis=1)
+        if given.all():
+            yield step, tags, np.arange(len(runs)), values
+            continue
         patterns, kinds = np.unique(given, axis=0, return_inverse=True)
         for kind, pattern in enumerate(patterns):
             which = np.flatnonzero(kinds.reshape(-1) == kind)
