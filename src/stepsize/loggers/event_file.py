@@ -1,4 +1,4 @@
-"""TensorBoard event files written in one go, several times as fast as by a ``SummaryWriter``."""
+"""TensorBoard event files written in one go, many times as fast as by a SummaryWriter."""
 
 from __future__ import annotations
 

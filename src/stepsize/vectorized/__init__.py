@@ -1,4 +1,4 @@
-"""Many runs trained as one program: all weights in one tensor, stepped by torch's optimizers.
+"""Trains many runs as one program: their weights in one tensor, torch's own optimizers.
 
 The files in the order in which a sweep uses them:
 

@@ -1,7 +1,8 @@
-"""The reasons why a run is trained individually, because vectorized training is not exact for it.
+"""The reasons why a run is trained individually instead of vectorized.
 
-A run passes four checks in this order: of its configuration, of its module and data, of its
-optimizer, and of one step of its model.
+Vectorized training would not be exact for such a run, or would fail. A run passes four checks in
+this order: of its configuration, of its module and data, of its optimizer, and of one step of its
+model.
 """
 
 from __future__ import annotations

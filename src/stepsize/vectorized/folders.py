@@ -1,4 +1,4 @@
-"""Runs' folders, as the ordinary way would have left them, written in one go."""
+"""Writes the folders of vectorized runs, with the files that individual training writes."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def write_folders(jobs: Sequence[ComposedJob], outcomes: Sequence[Outcome], how:
     """Write the folders of vectorized runs.
 
     Args:
-        jobs: what they are.
-        outcomes: what has come of each.
-        how: they were trained, in words.
+        jobs: of the runs.
+        outcomes: of the runs, in the same order.
+        how: the program that trained them, for the log.
     """
     everything = list(zip(jobs, outcomes, strict=True))
     for start in range(0, len(jobs), _AT_ONCE):
@@ -107,7 +107,7 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
-    """Draw what is asked for; its tags and the plots as arrays [height, width, 3]."""
+    """Draw the configured plots; returns their tags and arrays [height, width, 3]."""
     asked = _configured(config, Plot) if config["plots"] else {}
     if not asked:
         return []
@@ -157,7 +157,7 @@ def _write_events(runs: Sequence[_Ended]) -> None:
 
 
 def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
-    """What stands before and after the curves: groups, plots, and the row of HPARAMS."""
+    """The summaries before and after the scalars: groups, plots, and the row of HPARAMS."""
     run, values = one.run, one.values
     groups = f"{_heading(one.outcome)}\n\n{markdown(one.outcome.variant.group_table)}"
     columns = dict(flattened(hparams_of(run.config, run.choices)))
@@ -179,7 +179,7 @@ def _heading(outcome: Outcome) -> str:
 
 
 def _write_log(file: Path, run: Run, outcome: Outcome, how: str, values: dict[str, Any]) -> None:
-    """The lines of an ordinary run's log, and how this one was trained."""
+    """Write the log of an individual run, with a line that names the program."""
     variant, table = outcome.variant, outcome.variant.group_table
     schedulers = [] if variant.scheduler is None else [variant.scheduler]
     plain = is_plain(table)

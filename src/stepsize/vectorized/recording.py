@@ -1,4 +1,4 @@
-"""The metrics of many runs, logged at the steps at which Lightning would log those of one run."""
+"""The metrics of many runs, logged at the same steps as those of an individual run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configurations of a sweep's jobs and the text of their ``.hydra`` files, from templates.
+"""The configurations and ``.hydra`` files of a sweep's jobs, filled in from templates.
 
 Hydra takes a tenth of a second to compose a job, and another to write its files: minutes for a
 sweep that trains in seconds. Jobs with overrides of the same keys differ in a few values only, so
