@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import signal
@@ -22,11 +21,9 @@ from conftest import CONF, ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.summary.writer.record_writer import RecordWriter
 from test_vectorized_checkpoint import compare
 from vectorized_runs import Rows, difference
 
-from stepsize.loggers.event_file import framed
 from stepsize.vectorized.templates import Templates
 
 WORDS = (
@@ -208,17 +205,6 @@ def test_hydra_composes_each_choice_of_files_once(
     assert len(calls) == 2
     assert [job.config["optimizer"]["lr"] for job in jobs[:6:2]] == [1e-3, 0.1, 1e-5]
     assert [job.config["data"]["shuffle_seed"] for job in jobs[:2]] == [0, 7]
-
-
-@pytest.mark.parametrize("length", [0, 1, 8, 300])
-def test_records_are_tensorboard_s(length: int) -> None:
-    generator = np.random.default_rng(length)
-    texts = [generator.bytes(length), b"short", generator.bytes(length), generator.bytes(70)]
-    theirs = io.BytesIO()
-    writer = RecordWriter(theirs)
-    for text in texts:
-        writer.write(text)
-    assert b"".join(map(framed, texts)) == theirs.getvalue()
 
 
 def test_help_does_not_import_torch(command: Callable[..., Any]) -> None:
