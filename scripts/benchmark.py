@@ -1,8 +1,8 @@
-"""How fast is it? Ratios measured in one go, alternating, on one thread; medians.
+"""Times training steps, starts and sweeps; medians of alternating repeats on one thread.
 
 python scripts/benchmark.py step       # a training step: by hand, Lightning's barest Trainer, train
 python scripts/benchmark.py startup    # --help, --cfg job, and the first optimizer step
-python scripts/benchmark.py sweep      # 770 runs: by hand, ordinary launcher, vectorized launcher
+python scripts/benchmark.py sweep      # 770 runs: by hand, basic launcher, vectorized launcher
 python scripts/benchmark.py sweep --tasks line,blobs
 """
 
@@ -22,12 +22,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmark_sweep import (  # type: ignore[import-not-found] # beside this file
+    ROOT,
+    TASKS,
+    build,
+    by_hand,
+    sweep,
+)
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
 TRAIN = str(ROOT / "train.py")
-SHORT, LONG = 200, 2200  # steps; the difference of two runs is free of what a run costs once
+SHORT, LONG = 200, 2200  # steps; the difference of two runs does not contain what a run costs once
 
 BARE_APP = """
 import hydra
@@ -48,30 +54,25 @@ class Leave(pl.Callback):
 """
 
 
-def alternate(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Run the jobs in turn, ``repeats`` times each, after one round that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for round_ in range(repeats + 1):
-        for name, job in jobs.items():
-            value = job()
-            if round_:
-                times[name].append(value)
-    return times
+def alternate(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """The median of each job's values: ``repeats`` rounds, after one that does not count."""
+    rounds = [{name: job() for name, job in jobs.items()} for _ in range(repeats + 1)][1:]
+    return {name: statistics.median(values[name] for values in rounds) for name in jobs}
 
 
 def step(repeats: int) -> None:
-    """Compare the cost of a step with Adam, in microseconds, on curve and blobs."""
+    """Compare the time of a step with Adam, in microseconds, on curve and blobs."""
     import torch
 
     torch.set_num_threads(1)
     table = Table("task", "step of", "us", "by hand", "bare Trainer")
     for task in ("curve", "blobs"):
         jobs = {
-            "a  hand-written loop": partial(_per_step, _by_hand, task),
+            "a  hand-written loop": partial(_per_step, partial(by_hand, optimizer="adam"), task),
             "b  barest Trainer": partial(_per_step, _barest_trainer, task),
-            "c  train, all written": partial(_per_step, _train, task),
+            "c  train, with all files": partial(_per_step, _train, task),
         }
-        medians = {name: statistics.median(t) for name, t in alternate(jobs, repeats).items()}
+        medians = alternate(jobs, repeats)
         hand, bare, _ = medians.values()
         for name, median in medians.items():
             table.add_row(
@@ -81,7 +82,7 @@ def step(repeats: int) -> None:
 
 
 def startup(repeats: int) -> None:
-    """Compare what is waited for before anything happens, in seconds."""
+    """Compare the seconds until help, the configuration or the first step is there."""
     with tempfile.TemporaryDirectory() as folder:
         app, module = Path(folder) / "app.py", Path(folder) / "first_step.py"
         app.write_text(BARE_APP)
@@ -102,8 +103,8 @@ def startup(repeats: int) -> None:
             ],
             "train.py, first optimizer step done": first,
         }  # fmt: skip
-        jobs = {name: partial(_seconds, words, folder) for name, words in commands.items()}
-        medians = {name: statistics.median(t) for name, t in alternate(jobs, repeats).items()}
+        jobs = {name: partial(_seconds, arguments, folder) for name, arguments in commands.items()}
+        medians = alternate(jobs, repeats)
     table = Table("command", "seconds", "ratio")
     base = 1.0
     for index, (name, median) in enumerate(medians.items()):
@@ -112,61 +113,13 @@ def startup(repeats: int) -> None:
     _show(table, f"whole processes, {repeats} alternating repeats")
 
 
-def _per_step(train: Callable[[str, int], None], task: str) -> float:
+def _per_step(train: Callable[[str, int], Any], task: str) -> float:
     durations = []
     for steps in (SHORT, LONG):
         began = time.perf_counter()
         train(task, steps)
         durations.append(time.perf_counter() - began)
     return (durations[1] - durations[0]) / (LONG - SHORT) * 1e6
-
-
-def _composed(task: str, steps: int, folder: Path) -> Any:
-    from hydra import compose, initialize_config_dir
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import open_dict
-
-    words = [
-        f"task={task}", f"trainer.max_steps={steps}", "trainer.accelerator=cpu",
-        "callbacks.plot=null", "optimizer=adam",
-    ]  # fmt: skip
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose(
-            "train",
-            overrides=[*words, f"hydra.runtime.output_dir={folder}"],
-            return_hydra_config=True,
-        )
-    HydraConfig.instance().set_config(cfg)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
-
-
-def _parts(task: str, steps: int) -> tuple[dict[str, Any], Any, Any]:
-    from omegaconf import OmegaConf
-
-    from stepsize.config.instantiate import instantiate
-
-    with tempfile.TemporaryDirectory() as folder:
-        config: Any = OmegaConf.to_container(_composed(task, steps, Path(folder)), resolve=True)
-    return config, instantiate(config["data"]), instantiate(config["model"])
-
-
-def _by_hand(task: str, steps: int) -> None:
-    import torch
-    import torch.nn.functional as F
-
-    config, data, module = _parts(task, steps)
-    net, (x, y) = module.net, data.train
-    options = {k: v for k, v in config["optimizer"].items() if k != "_target_"}
-    optimizer = torch.optim.Adam(net.parameters(), **options)
-    target = y if task == "curve" else y.float()
-    loss = F.mse_loss if task == "curve" else F.binary_cross_entropy_with_logits
-    for _ in range(steps):
-        optimizer.zero_grad()
-        output = net(x)
-        loss(output if task == "curve" else output[:, 0], target).backward()
-        optimizer.step()
 
 
 def _barest_trainer(task: str, steps: int) -> None:
@@ -177,8 +130,7 @@ def _barest_trainer(task: str, steps: int) -> None:
     from stepsize.optim import Recipe
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-
-    config, data, module = _parts(task, steps)
+    config, data, module = build(task, "adam")
     module.recipe = Recipe(config["optimizer"])
     trainer = pl.Trainer(
         accelerator="cpu", max_steps=steps, max_epochs=-1, logger=False, limit_val_batches=0,
@@ -200,10 +152,29 @@ def _train(task: str, steps: int) -> None:
     del os.environ["FORCE_COLOR"]
 
 
-def _seconds(words: list[str], folder: str) -> float:
+def _composed(task: str, steps: int, folder: Path) -> Any:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    overrides = [
+        f"task={task}", f"trainer.max_steps={steps}", "trainer.accelerator=cpu",
+        "callbacks.plot=null", "optimizer=adam", f"hydra.runtime.output_dir={folder}",
+    ]  # fmt: skip
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", overrides=overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def _seconds(arguments: list[str], folder: str) -> float:
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folder}
     began = time.perf_counter()
-    subprocess.run([sys.executable, *words], cwd=folder, env=env, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=env, check=True, capture_output=True
+    )
     return time.perf_counter() - began
 
 
@@ -223,12 +194,10 @@ def main() -> None:
     )
     parser.add_argument("what", choices=["step", "startup", "sweep"])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tasks", help="of sweep, such as line,blobs; without it all four")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="of sweep, such as line,blobs")
     arguments = parser.parse_args()
     if arguments.what == "sweep":
-        from sweep_speed import TASKS, sweep  # type: ignore[import-not-found] # beside this file
-
-        sweep(arguments.repeats, arguments.tasks.split(",") if arguments.tasks else TASKS)
+        sweep(arguments.repeats, arguments.tasks.split(","))
     else:
         {"step": step, "startup": startup}[arguments.what](arguments.repeats)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import ROOT, run_command
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 
 torch.set_num_threads(1)
@@ -45,8 +44,6 @@ class Finished:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        import csv
-
         with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
 
@@ -77,13 +74,13 @@ def run(tmp_path: Path) -> Callable[..., Finished]:
     count = 0
 
     def train_here(*overrides: str) -> Finished:
-        nonlocal count
-        from stepsize.train import train
+        from stepsize.train import train  # torch and Lightning: seconds that not every test needs
 
+        nonlocal count
         folder = tmp_path / f"run{count}"
         count += 1
-        words = [*overrides, "trainer.accelerator=cpu"]
-        return Finished(train(composed(*words, folder=folder)), folder)
+        cfg = composed(*overrides, "trainer.accelerator=cpu", folder=folder)
+        return Finished(train(cfg), folder)
 
     return train_here
 
@@ -92,15 +89,9 @@ def run(tmp_path: Path) -> Callable[..., Finished]:
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``python train.py ...`` as a user does; its folders lie below ``tmp_path``."""
 
-    def call(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *words],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **env},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        # Variables of Python's own are read when the interpreter starts.
+        new = any(name.startswith("PYTHON") for name in env)
+        return run_command(*arguments, cwd=tmp_path, env=env, new=new)
 
     return call

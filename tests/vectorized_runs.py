@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from conftest import composed
-from omegaconf import OmegaConf
 
+from stepsize.config.resolve import plain
 from stepsize.train import train
 from stepsize.vectorized import Outcome, Training, group_jobs
 
@@ -27,8 +27,7 @@ Rows = dict[int, dict[str, float]]
 
 def config_of(*overrides: str, folder: Path) -> dict[str, Any]:
     """The whole configuration of a run, as ``Run.config`` has it."""
-    config: Any = OmegaConf.to_container(_composed(*overrides, folder=folder), resolve=True)
-    return config
+    return plain(_composed(*overrides, folder=folder), resolve=True)
 
 
 def _composed(*overrides: str, folder: Path) -> Any:

@@ -1,25 +1,27 @@
-"""The sweeper behind ``python train.py -m`` and ``sweep=NAME``; see :mod:`stepsize.sweeps`.
+"""Hydra's sweeper of ``python train.py -m`` and ``sweep=NAME``; see :mod:`stepsize.sweeps`.
 
-Hydra imports this file at every start, ``--help`` included: nothing heavy at the top. It runs it
-before it knows the module, so that a dataclass here must do without postponed annotations.
+Hydra imports this file at every start, also for ``--help``, so that nothing heavy is imported at
+the top. It runs the file before it registers the module, so that the dataclass cannot have
+postponed annotations.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Optional
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
+from omegaconf import OmegaConf
 
 import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
 
 
 @contextmanager
 def _leaving_on_ctrl_c() -> Iterator[None]:
-    """Leave without the traceback of where the sweep was waiting; its end is told by SweepEnd."""
+    """Exit on Ctrl-C without a traceback; the callback SweepEnd prints the sweep's table."""
     try:
         yield
     except KeyboardInterrupt:
@@ -28,19 +30,19 @@ def _leaving_on_ctrl_c() -> Iterator[None]:
 
 @dataclass
 class GridConf:
-    """What ``hydra.sweeper`` may say; a sweep's file sets it.
+    """The keys of ``hydra.sweeper``, which a file of conf/sweep sets.
 
     Attributes:
-        max_batch_size: jobs that are given to the launcher at once; null for all.
+        max_batch_size: jobs that the launcher gets at once; null for all.
         params: the grid, ``{key: values}`` in Hydra's grammar: ``range(10)``, ``glob(*)``, ``a,b``.
-        skip_incompatible: leave out the optimizers that the task cannot take, and say why.
-        final_stage: a second stage, ``{select_best_per: KEY, seeds: VALUES}``: of each value of
-            KEY, the best hyperparameter setting on seeds that the grid has not used.
+        skip_incompatible: skip optimizers that cannot train the task's model, and report why.
+        final_stage: null, or ``{select_best_per: KEY, seeds: VALUES}``: for each value of KEY, the
+            best hyperparameter setting of the grid is run again on these fresh seeds.
         baseline: what the report compares with, such as an optimizer's name.
     """
 
     _target_: str = "hydra_plugins.stepsize_sweeper.Grid"
-    # Hydra's schemas are read by OmegaConf, which knows these types by their old names.
+    # OmegaConf reads Hydra's schemas and supports no `int | None` in them.
     max_batch_size: Optional[int] = None  # noqa: UP045
     params: Any = None
     skip_incompatible: bool = False
@@ -49,12 +51,16 @@ class GridConf:
 
 
 ConfigStore.instance().store(
-    group="hydra/sweeper", name="stepsize", node=GridConf, provider="stepsize"
+    group="hydra/sweeper",
+    name="stepsize",
+    # Not struct, so that Grid itself names the keys that there are, and renamed ones.
+    node=OmegaConf.structured(GridConf, flags={"struct": False}),
+    provider="stepsize",
 )
 
 
 class Grid(BasicSweeper):
-    """Every combination, one run each, but for those that are done; then a second stage."""
+    """Runs every combination that is not done yet, then the final stage."""
 
     def __init__(
         self,
@@ -63,23 +69,30 @@ class Grid(BasicSweeper):
         skip_incompatible: bool = False,
         final_stage: dict[str, Any] | None = None,
         baseline: str | None = None,
+        **unknown: Any,
     ) -> None:
         super().__init__(max_batch_size, params)
         self.skip_incompatible = skip_incompatible
         self.final_stage = final_stage
         self.baseline = baseline
+        self.unknown = unknown  # keys that a file of conf/sweep made up
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        """Run what is left to do of the grid that the sweep's file and the command line span."""
-        from stepsize.run.errors import told_in_one_line
+        """Run the grid of the sweep's file and the command line; see ``run_grid``."""
+        from stepsize.config.renamed import refuse_renamed_keys
+        from stepsize.run.errors import errors_in_one_line
         from stepsize.sweeps.grid import run_grid
 
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
-        with told_in_one_line(), _leaving_on_ctrl_c():
+        with errors_in_one_line(), _leaving_on_ctrl_c():
+            refuse_renamed_keys(self.unknown, prefix="hydra.sweeper.")
+            if self.unknown:
+                known = ", ".join(field.name for field in fields(GridConf)[1:])
+                raise ValueError(f"hydra.sweeper.{min(self.unknown)} does not exist; give {known}")
             return run_grid(
-                words=[*self._parse_config(), *arguments],
+                overrides=[*self._parse_config(), *arguments],
                 config=self.config,
                 loader=self.hydra_context.config_loader,
                 launch=self.launcher.launch,

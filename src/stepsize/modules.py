@@ -1,7 +1,7 @@
-"""LightningModules: what is optimised. All share one step and one ``configure_optimizers``.
+"""LightningModules: a network with an objective, and one ``configure_optimizers`` for all.
 
 To put your own model in, subclass :class:`Module` and write ``step``. Or keep your own
-LightningModule, and let its ``configure_optimizers`` return that of :mod:`stepsize.optim`::
+LightningModule, and let its ``configure_optimizers`` call the function of :mod:`stepsize.optim`::
 
     return configure_optimizers(self.named_parameters(), self.recipe, self.trainer)
 """
@@ -17,23 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stepsize.data import InMemoryData
-from stepsize.optim import (
-    Recipe,
-    configure_optimizers,
-    optimizer_classes,
-    sparse_parameter_names,
-)
+from stepsize.optim import Recipe, configure_optimizers, sparse_parameter_names
 from stepsize.optim.compatibility import needs_graph
 from stepsize.optima.solve import least_squares, logistic
 
 
 class Step(NamedTuple):
-    """What one evaluation of the model on a batch gives.
+    """The result of one evaluation of the model on a batch.
 
     Attributes:
         loss: the objective, a scalar, with its graph.
         prediction: the network's output.
-        target: what it should have been, of a shape that suits the loss; None where there is none.
+        target: what the output should be, of a shape that suits the loss; None if there is none.
     """
 
     loss: Tensor
@@ -45,9 +40,10 @@ class Module(pl.LightningModule):
     """A network and an objective; training, validation and test share ``step``.
 
     Attributes:
-        net: the network. Its parameters' names begin with ``net.``, which rules match on.
-        recipe: optimizer, parameter groups and schedule; set by ``stepsize.train.train``.
-        measurement: what the callback ``Record`` asks the next training step to write down.
+        net: the network. Its parameters' names begin with ``net.``, also in ``param_groups``.
+        recipe: optimizer, parameter groups and schedule; set by ``stepsize.train.train``. Once
+            the optimizer is built, ``recipe.plan`` says which parameters it trains.
+        measurement: where a training step puts its metrics, when the callback ``Record`` asks.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -58,23 +54,23 @@ class Module(pl.LightningModule):
         self._keeps_graph = False
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the running hook's name 44 times a step. nn.Module's own __setattr__ looks
-        # for parameters and submodules each time; passing it by saves a tenth of a small step.
+        # Lightning sets the running hook's name 44 times a step. nn.Module's own __setattr__ looks
+        # for parameters and submodules each time; bypassing it saves a tenth of a small step.
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def step(self, batch: Any) -> Step:
-        """Evaluate the objective on a batch. The one method a new kind of problem must write."""
+        """Evaluate the objective on a batch; a subclass must write this method."""
         raise TypeError(f"{type(self).__name__} must define step(batch) -> Step")
 
     def metrics(self, step: Step) -> dict[str, Tensor]:
-        """More scalars to log beside the loss, by name: ``{"acc": ...}``."""
+        """Further scalars to log besides the loss, by name: ``{"acc": ...}``."""
         return {}
 
     def optimum(self, data: InMemoryData) -> float | None:
-        """The smallest value that the training objective can take, where it is known."""
+        """The smallest value that the training objective can take; None if it is not known."""
         return None
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -97,21 +93,16 @@ class Module(pl.LightningModule):
             raise ValueError(
                 f"{type(self).__name__}.recipe is not set; give it a stepsize.optim.Recipe"
             )
-        kinds = optimizer_classes(self.recipe.optimizer)
-        self._keeps_graph = any(needs_graph(kind) for kind in kinds)
-        return configure_optimizers(
-            self.named_parameters(),
-            self.recipe,
-            self.trainer,
-            sparse=sparse_parameter_names(self),
-        )
+        self._keeps_graph = any(map(needs_graph, self.recipe.spec.classes))
+        sparse = sparse_parameter_names(self)
+        return configure_optimizers(self.named_parameters(), self.recipe, self.trainer, sparse)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if not self._keeps_graph:
             super().backward(loss, *args, **kwargs)
             return
         with warnings.catch_warnings():
-            # Of a cycle between weights and gradients, which zero_grad breaks in every step.
+            # It warns of a reference cycle, which zero_grad breaks in every step.
             warnings.filterwarnings("ignore", message=r"Using backward\(\) with create_graph=True")
             super().backward(loss, *args, create_graph=True, **kwargs)
 
@@ -121,11 +112,12 @@ class Module(pl.LightningModule):
 
     def _log_evaluation(self, phase: str, batch: Any) -> None:
         step = self.step(batch)
-        values = {f"{phase}/loss": step.loss, **_prefixed(phase, self.metrics(step))}
-        self.log_dict(values, batch_size=len(step.prediction) if step.prediction.ndim else 1)
+        metrics = {"loss": step.loss, **self.metrics(step)}
+        batch_size = len(step.prediction) if step.prediction.ndim else 1
+        self.log_dict({f"{phase}/{k}": v for k, v in metrics.items()}, batch_size=batch_size)
 
 
-# Lightning asks for the signature in every step; kept ready, that costs a third.
+# Lightning inspects the signature in every step; with this attribute that takes a third as long.
 Module.training_step.__signature__ = inspect.signature(Module.training_step)  # type: ignore[attr-defined]
 
 
@@ -138,7 +130,7 @@ class Regressor(Module):
         return Step(F.mse_loss(prediction, target), prediction, target)
 
     def optimum(self, data: InMemoryData) -> float | None:
-        """The closed form where the network is one linear layer, else None."""
+        """The closed-form optimum if the network is one linear layer, else None."""
         if not _is_affine(self.net):
             return None
         x, y = data.train
@@ -152,8 +144,11 @@ class Classifier(Module):
 
     Args:
         net: gives the logits.
-        l2: adds ``l2 / 2 * ||W||^2`` over all weights with two or more dimensions to the objective,
-            unlike an optimizer's weight decay, which changes the update only.
+        l2: adds ``l2 / 2 * ||W||^2`` over all weights with two or more dimensions to the objective.
+            An optimizer's weight decay changes the update only.
+
+    Raises:
+        ValueError: a negative ``l2``.
     """
 
     def __init__(self, net: nn.Module, l2: float = 0.0) -> None:
@@ -175,7 +170,7 @@ class Classifier(Module):
         return Step(loss, logits, target)
 
     def metrics(self, step: Step) -> dict[str, Tensor]:
-        """Accuracy, a share between 0 and 1."""
+        """Accuracy as ``acc``, a fraction between 0 and 1."""
         assert step.target is not None
         return {"acc": self.classes(step.prediction).eq(step.target).float().mean()}
 
@@ -185,7 +180,7 @@ class Classifier(Module):
         return (logits[:, 0] > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
 
     def optimum(self, data: InMemoryData) -> float | None:
-        """Newton's minimum for logistic regression, None for others or where there is none."""
+        """Newton's optimum for logistic regression; None for other networks, or if none exists."""
         if not (_is_affine(self.net) and self.net.out_features == 1):
             return None
         x, y = data.train
@@ -194,10 +189,10 @@ class Classifier(Module):
 
 
 class Minimizer(Module):
-    """Minimises a function of the network's own parameter ``x``, as in ``net() -> f(x)``.
+    """Minimises a function of the network's own parameter ``x``: ``net()`` returns f(x).
 
-    Batches are ``(noise,)`` of x's shape. The noise is added to the gradient and not to the value,
-    so that all optimizers see the same noise at one seed and curves show f itself.
+    Batches are ``(noise,)``, of the shape of x. The noise is added to the gradient but not to the
+    value, so that curves show f itself. At one seed all optimizers get the same noise.
     """
 
     def step(self, batch: Any) -> Step:
@@ -207,7 +202,7 @@ class Minimizer(Module):
         return Step(value + tilt - tilt.detach(), value, None)
 
     def optimum(self, data: InMemoryData) -> float | None:
-        """The function's own ``minimum``, None where it names none."""
+        """The function's own ``minimum``; None if it has none."""
         return getattr(self.net, "minimum", None)
 
 
@@ -215,19 +210,15 @@ def _is_affine(net: nn.Module) -> bool:
     return type(net) is nn.Linear and net.bias is not None
 
 
-def _prefixed(phase: str, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{phase}/{name}": value for name, value in metrics.items()}
-
-
 class Measurement:
-    """Takes the first evaluation after it was asked for.
+    """The metrics of the first evaluation after a request.
 
-    An optimizer with a closure (LBFGS) evaluates the model many times per step. The first one is at
-    the weights that the step starts from, which is what a curve against steps must show.
+    An optimizer with a closure (LBFGS) evaluates the model many times per step. The first
+    evaluation is at the weights that the step starts from, which a curve against steps must show.
 
     Attributes:
         wanted: true from ``ask`` until ``take``.
-        values: what was taken, by name; empty when nothing was.
+        values: the metrics by name; empty until they are taken.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,13 @@
 """The promises of the command line, on the program itself."""
 
 import json
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from command_line import start_command
 
 
 def only_run(folder: Path) -> Path:
@@ -136,25 +139,7 @@ def test_a_multirun_trains_every_combination(command, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", None), ("SIGTERM", 143)])
 def test_an_interrupted_run_says_so(tmp_path, signal_name, code):
-    import os
-    import signal
-    import subprocess
-    import time
-
-    from conftest import ROOT
-
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(ROOT / "train.py"),
-            "trainer.max_steps=10000000",
-            "hydra.run.dir=here",
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_command("trainer.max_steps=10000000", "hydra.run.dir=here", cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("here/events*")) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -4,13 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
 from synthetic_sweeps import write_sweep
 
 
 def compare(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "compare.py"), *words],
+        [sys.executable, "-m", "stepsize", "compare", *words],
         cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

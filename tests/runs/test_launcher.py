@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import CONF, ROOT
+from command_line import run_command, start_command
+from conftest import CONF
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -36,15 +36,7 @@ DIVERGING = ("task=curve", "optimizer=sgd,rmsprop", "optimizer.lr=0.01,10", "dat
 
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", *words],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run_command("-m", *words, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -219,19 +211,10 @@ def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path)
     words = ("task=line,curve", "optimizer=sgd,adam", "seed=0,1", "trainer.max_steps=1500",
              "trainer.accelerator=cpu", "plots=false", "hydra/launcher=vectorized",
              "hydra.launcher.processes=1", "name=killed")  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "-m", *words],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_command("-m", *words, cwd=tmp_path)
     folder = tmp_path / "outputs" / "sweeps" / "killed"
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("task=line*/result.json"))) < 4:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: len(list(folder.glob("task=line*/result.json"))) == 4, seconds=120)
+    assert process.poll() is None
     process.kill()
     process.wait(60)
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/result.json")}
@@ -247,25 +230,24 @@ def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path)
 def test_however_a_sweep_is_ended_its_other_processes_end_too(
     how: signal.Signals, tmp_path: Path
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), "-m", "task=line", "optimizer=sgd,adam",
-         "seed=range(4)", "trainer.max_steps=1000000", "trainer.accelerator=cpu", "plots=false",
-         "hydra/launcher=vectorized", "hydra.launcher.processes=2"],
-        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "runs vectorized" in line:
-                break
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        assert len(children) == 2
-        process.send_signal(how)
-        process.wait(30)
-        deadline = time.monotonic() + 20
-        while any(alive(child) for child in children):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+    process = start_command(
+        "-m", "task=line", "optimizer=sgd,adam", "seed=range(4)", "trainer.max_steps=1000000",
+        "trainer.accelerator=cpu", "plots=false", "hydra/launcher=vectorized",
+        "hydra.launcher.processes=2", cwd=tmp_path,
+    )  # fmt: skip
+    wait_until(lambda: "runs vectorized" in (process.output / "out").read_text(), seconds=120)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    process.send_signal(how)
+    process.wait(30)
+    wait_until(lambda: not any(map(alive, children)), seconds=20)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def alive(pid: str) -> bool:

@@ -7,14 +7,14 @@ import math
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import ROOT, names
+from command_line import start_command
+from conftest import names
 
 from stepsize.modules import Regressor
 
@@ -326,13 +326,7 @@ def test_a_killed_process_goes_on_from_its_last_checkpoint(tmp_path):
     words = [*TASK, "scheduler=warmup_cosine", "optimizer=adamw", "trainer.max_steps=1500"]
 
     def start(*more):
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *words, *more],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        return start_command(*words, *more, cwd=tmp_path)
 
     uninterrupted = start("hydra.run.dir=whole")
     process = start("hydra.run.dir=killed", "callbacks.checkpoint.minutes=1e-4")

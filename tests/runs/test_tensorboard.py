@@ -5,12 +5,11 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import pytorch_lightning as pl
-from conftest import ROOT, composed
+from command_line import start_command
+from conftest import composed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_server import served
 
@@ -48,14 +47,9 @@ class End(pl.Callback):
 def sweep(tmp_path_factory):
     """The folder of all runs; those that end this process run in one of their own."""
     sweep = tmp_path_factory.mktemp("runs") / "sweep"
-    killed = subprocess.Popen(
-        [
-            sys.executable, str(ROOT / "train.py"), *RUNS["killed"], *SHORT,
-            "allowed_packages=[test_tensorboard]", f"hydra.run.dir={sweep / 'killed'}",
-        ],
-        cwd=sweep.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    killed = start_command(
+        *RUNS["killed"], *SHORT, "allowed_packages=[test_tensorboard]",
+        f"hydra.run.dir={sweep / 'killed'}", cwd=sweep.parent,
     )  # fmt: skip
     for name, words in RUNS.items():
         if name == "killed":

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from stepsize.callbacks.unfreeze import Unfreeze, join_group
-from stepsize.optim import build_schedule
-from stepsize.optim.plan import CompositeOptimizer, plan_optimizer
+from stepsize.optim import OptimizerSpec, build_schedule, plan_optimizer
+from stepsize.optim.plan import CompositeOptimizer
 
 TOTAL = 40
 FROZEN = {"backbone": {"match": "^layer1", "freeze": True}}
@@ -41,9 +41,8 @@ def configured(group, name, tmp_path):
 
 def built(scheduler, config=None, rules=FROZEN):
     net = Net()
-    plan = plan_optimizer(
-        config or {"_target_": "torch.optim.Adam", "lr": 1e-3}, net.named_parameters(), rules
-    )
+    spec = OptimizerSpec.from_config(config or {"_target_": "torch.optim.Adam", "lr": 1e-3})
+    plan = plan_optimizer(spec, net.named_parameters(), rules)
     optimizer = plan.build()
     entry = build_schedule(
         scheduler, optimizer, total_steps=TOTAL, steps_per_epoch=TOTAL, monitor="loss"
@@ -64,7 +63,7 @@ def move(optimizer, scheduler):
 
 @pytest.mark.parametrize("moment", [1, 3, 20])
 @pytest.mark.parametrize("name", names("scheduler"))
-def test_a_joined_groups_rate_keeps_its_ratio_under_every_schedule(name, moment, tmp_path):
+def test_a_joined_groups_learning_rate_keeps_its_ratio_under_every_schedule(name, moment, tmp_path):
     config = configured("scheduler", name, tmp_path)
     if name == "plateau":
         config |= {"patience": 4, "interval": "step"}
@@ -75,11 +74,11 @@ def test_a_joined_groups_rate_keeps_its_ratio_under_every_schedule(name, moment,
         if step == moment:
             schedulers = [scheduler] if scheduler else []
             join_group(plan, optimizer, schedulers, "backbone", {"lr_scale": 0.1})
-        rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
-        assert [group["lr"] for group in alone[0].param_groups] == [rates["head"], rates["default"]]
+        lrs = {group["name"]: group["lr"] for group in optimizer.param_groups}
+        assert [group["lr"] for group in alone[0].param_groups] == [lrs["head"], lrs["default"]]
         if step >= moment:
-            assert rates["backbone"] == pytest.approx(0.1 * rates["default"], rel=1e-9, abs=1e-12)
-            assert rates["backbone"] == pytest.approx(0.1 / 3 * rates["head"], rel=1e-9, abs=1e-12)
+            assert lrs["backbone"] == pytest.approx(0.1 * lrs["default"], rel=1e-9, abs=1e-12)
+            assert lrs["backbone"] == pytest.approx(0.1 / 3 * lrs["head"], rel=1e-9, abs=1e-12)
         move(optimizer, scheduler)
         move(*alone)
     if scheduler:
@@ -103,8 +102,8 @@ def initial_weight(tmp_path_factory):
     from stepsize.train import train
 
     folder = tmp_path_factory.mktemp("frozen") / "run"
-    words = [*UNFREEZE, "callbacks.unfreeze=null", "trainer.max_steps=1"]
-    train(composed(*words, folder=folder))
+    overrides = [*UNFREEZE, "callbacks.unfreeze=null", "trainer.max_steps=1"]
+    train(composed(*overrides, folder=folder))
     return Finished(0.0, folder).checkpoint["state_dict"]["net.layer1.linear.weight"]
 
 
@@ -155,23 +154,23 @@ def test_a_composite_refuses_a_group_that_no_part_takes(tmp_path):
 def test_a_run_trains_the_group_from_its_share_on(run, caplog):
     with caplog.at_level(logging.INFO, "stepsize"):
         finished = run(*UNFREEZE, "scheduler=warmup_cosine", "trainer.max_steps=10")
-    rates = finished.curve("lr/backbone")
-    assert sorted(rates) == [5, 6, 7, 8, 9]
-    assert rates == {step: finished.curve("lr/default")[step] for step in rates}
-    told = [r.message for r in caplog.records if "backbone" in r.message]
-    assert told[0].endswith("frozen")
-    assert told[1] == "step 5: backbone is trained from here on"
-    assert "Adam with 2 parameter groups" in told[2]
-    assert "frozen" not in told[2]
+    lrs = finished.curve("lr/backbone")
+    assert sorted(lrs) == [5, 6, 7, 8, 9]
+    assert lrs == {step: finished.curve("lr/default")[step] for step in lrs}
+    logged = [r.message for r in caplog.records if "backbone" in r.message]
+    assert logged[0].endswith("frozen")
+    assert logged[1] == "step 5: backbone is trained from here on"
+    assert "Adam with 2 parameter groups" in logged[2]
+    assert "frozen" not in logged[2]
 
 
-def test_the_rate_of_the_group_can_be_set(run):
-    words = ("callbacks.unfreeze.groups.backbone.lr_scale=0.5", "trainer.max_steps=4")
-    finished = run(*UNFREEZE, *words)
+def test_the_learning_rate_of_the_group_can_be_set(run):
+    overrides = ("callbacks.unfreeze.groups.backbone.lr_scale=0.5", "trainer.max_steps=4")
+    finished = run(*UNFREEZE, *overrides)
     assert finished.curve("lr/backbone") == {2: 5e-4, 3: 5e-4}
     group = "callbacks.unfreeze.groups.backbone"
     absolute = (f"{group}.at=3", f"{group}.lr_scale=null", f"+{group}.lr=0.25")
-    assert run(*UNFREEZE, *absolute, words[1]).curve("lr/backbone") == {3: 0.25}
+    assert run(*UNFREEZE, *absolute, overrides[1]).curve("lr/backbone") == {3: 0.25}
 
 
 @pytest.mark.parametrize(
@@ -187,16 +186,18 @@ def test_a_checkpoint_before_or_after_the_unfreezing_resumes_exactly(
         "lambda": ("scheduler=lambda", "scheduler.lr_lambda.half_life=4"),
         "none": (),
     }[scheduler]
-    words = (
+    overrides = (
         *UNFREEZE, *schedule, f"optimizer={optimizer}",
         "callbacks.unfreeze.groups.backbone.at=6",
     )  # fmt: skip
-    first = run(*words, f"trainer.max_steps={stop}")
+    first = run(*overrides, f"trainer.max_steps={stop}")
     groups = len(first.checkpoint["optimizer_states"][0]["param_groups"])
     resumed = run(
-        *words, "trainer.max_steps=12", f"ckpt_path={first.folder / 'checkpoints' / 'last.ckpt'}"
+        *overrides,
+        "trainer.max_steps=12",
+        f"ckpt_path={first.folder / 'checkpoints' / 'last.ckpt'}",
     )
-    whole = run(*words, "trainer.max_steps=12")
+    whole = run(*overrides, "trainer.max_steps=12")
     after = len(whole.checkpoint["optimizer_states"][0]["param_groups"])
     assert (groups < after) == (stop < 6)
     _same(whole.checkpoint["state_dict"], resumed.checkpoint["state_dict"])
@@ -222,16 +223,16 @@ def _same(a, b):
         assert a == b
 
 
-def test_new_rates_for_a_group_that_has_joined_are_refused(run):
+def test_new_learning_rates_for_a_group_that_has_joined_are_refused(run):
     first = run(*UNFREEZE, "trainer.max_steps=4")
     checkpoint = f"ckpt_path={first.folder / 'checkpoints' / 'last.ckpt'}"
-    with pytest.raises(ValueError, match=r"resume=override_lr: .* rate of backbone"):
+    with pytest.raises(ValueError, match=r"resume=override_lr: .* of backbone"):
         run(*UNFREEZE, "trainer.max_steps=8", checkpoint, "resume=override_lr")
 
 
-def test_a_step_that_the_run_does_not_reach_is_said_aloud(run, caplog):
+def test_a_step_after_the_runs_end_is_a_warning(run, caplog):
     run(*UNFREEZE, "callbacks.unfreeze.groups.backbone.at=9", "trainer.max_steps=4")
-    assert "backbone stays frozen, step 9 never comes in a run of 4" in caplog.text
+    assert "backbone stays frozen, step 9 is after the run's last, 4" in caplog.text
 
 
 REFUSED = {
@@ -239,16 +240,22 @@ REFUSED = {
     "nothing frozen": (["param_groups=none"], "nothing is frozen"),
     "an optimizer of one group": (["optimizer=lbfgs"], "LBFGS takes one parameter group"),
     "an option that there is not": (["+callbacks.unfreeze.groups.backbone.eps=1"], "give at, and"),
-    "two rates": (["+callbacks.unfreeze.groups.backbone.lr=1"], "give at, and lr or lr_scale"),
-    "a rate of 0": (["callbacks.unfreeze.groups.backbone.lr_scale=0"], "give a number above 0"),
+    "two learning rates": (
+        ["+callbacks.unfreeze.groups.backbone.lr=1"],
+        "give at, and lr or lr_scale",
+    ),
+    "a learning rate of 0": (
+        ["callbacks.unfreeze.groups.backbone.lr_scale=0"],
+        "give a number above 0",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_ends_before_training_with_a_sentence(run, what):
-    words, told = REFUSED[what]
-    with pytest.raises(ValueError, match=told) as raised:
-        run(*UNFREEZE, "trainer.max_steps=4", *words)
+def test_an_invalid_configuration_is_refused_in_one_line_before_training(run, what):
+    overrides, message = REFUSED[what]
+    with pytest.raises(ValueError, match=message) as raised:
+        run(*UNFREEZE, "trainer.max_steps=4", *overrides)
     assert "\n" not in str(raised.value)
 
 

@@ -7,12 +7,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.callbacks.optimizer_mode import OptimizerMode
 from stepsize.callbacks.plateau_start import PlateauStart
-from stepsize.optim import Recipe, optimizer_classes
+from stepsize.optim import Recipe
 from stepsize.optim.compatibility import has_modes
 from stepsize.schedules.checks import is_kind, locate_node
 
 
-def needed_callbacks(recipe: Recipe) -> list[pl.Callback]:
+def required_callbacks(recipe: Recipe) -> list[pl.Callback]:
     """Callbacks without which this optimizer or this schedule goes wrong; usually none.
 
     Args:
@@ -22,7 +22,7 @@ def needed_callbacks(recipe: Recipe) -> list[pl.Callback]:
         ValueError: a class in the recipe does not exist or may not be reached.
     """
     callbacks: list[pl.Callback] = []
-    if any(has_modes(kind) for kind in optimizer_classes(recipe.optimizer)):
+    if any(map(has_modes, recipe.spec.classes)):
         callbacks.append(OptimizerMode())
     if recipe.scheduler and is_kind(locate_node(recipe.scheduler, "scheduler"), ReduceLROnPlateau):
         callbacks.append(PlateauStart())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +9,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from stepsize.schedules.durations import REST, Stretch, is_duration
+from stepsize.schedules.durations import REST, is_duration, step_of
 
 
 class WeightAveraging(pl.callbacks.WeightAveraging):
@@ -51,16 +50,8 @@ class WeightAveraging(pl.callbacks.WeightAveraging):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert self._average_model is not None
         self._average_model.to(pl_module.device)  # it was copied before the module was moved
-        if isinstance(self.start, int):
-            self._first = self.start
-            return
         total = trainer.estimated_stepping_batches
-        if math.isinf(total):
-            raise ValueError(
-                f"callbacks: weight averaging with start={self.start} needs to know the run's "
-                "length; set trainer.max_steps"
-            )
-        self._first = math.ceil(Stretch.whole(int(total)).position(self.start))
+        self._first = step_of(self.start, total, "callbacks: weight averaging: start")
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:

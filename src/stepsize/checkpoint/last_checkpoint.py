@@ -13,7 +13,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
-from stepsize.checkpoint import trainer_state as between_steps
+from stepsize.checkpoint import trainer_state
+from stepsize.run.atomic import replacing
 
 
 class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
@@ -66,8 +67,8 @@ class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
         # A run that had nothing left to train is still the run of the checkpoint it came from.
         if trainer.ckpt_path and trainer.is_global_zero and not self.file.exists():
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(trainer.ckpt_path, self.file.with_suffix(".part"))
-            os.replace(self.file.with_suffix(".part"), self.file)
+            with replacing(self.file) as part:
+                shutil.copyfile(trainer.ckpt_path, part)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -84,14 +85,14 @@ class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
         if self._saving:
             if self._due:
                 checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = self._due
-            between_steps.complete(trainer, checkpoint)
+            trainer_state.complete_checkpoint(trainer, checkpoint)
 
     def _save(self, trainer: pl.Trainer, fetched: bool = False) -> None:
         part = self.file.with_suffix(".part")
         self._due = self._due if fetched else None
         self._saving = True
         try:
-            with between_steps.not_begun(trainer) if fetched else nullcontext():
+            with trainer_state.without_fetched_batch(trainer) if fetched else nullcontext():
                 trainer.save_checkpoint(part)
         finally:
             self._saving, self._due = False, None

@@ -1,9 +1,9 @@
-"""Data sets in memory: what is fitted, and in which order.
+"""Data modules of data sets in memory, and their batches.
 
 To add a data set, subclass :class:`InMemoryData` as toy.py does: write ``make``, which returns the
 training set and the validation set (or None) as tuples of tensors, inputs first and target last.
-Name the class here, and give it a file in conf/data with its arguments written out. A data set that
-does not fit into memory is any other LightningDataModule; a file in conf/data can name that too.
+Name the class in a file of conf/data, with its arguments written out. For a data set that does not
+fit into memory, name any other LightningDataModule in such a file.
 """
 
 from stepsize.data.batches import BatchStream, TensorBatches, Tensors

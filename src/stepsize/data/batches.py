@@ -1,4 +1,4 @@
-"""Loaders over tensors in memory: slices instead of a per-sample collate.
+"""Loaders over tensors in memory, which slice instead of collating samples.
 
 A DataLoader collates 1,000 samples in about 5 ms; a training step on a small problem takes 0.2 ms.
 """
@@ -18,21 +18,21 @@ Tensors = tuple[torch.Tensor, ...]
 
 
 def epoch_seed(shuffle_seed: int, epoch: int) -> int:
-    """Mix two numbers into the seed of one epoch.
+    """The seed of one epoch, a hash of the run's ``shuffle_seed`` and the epoch's number.
 
-    ``shuffle_seed + epoch`` would give seed 1 the epochs of seed 0, one later. numpy's SeedSequence
-    hashes both into 32 well-mixed bits, the same on every platform and version (NEP 19).
+    With ``shuffle_seed + epoch``, epoch 1 of seed 0 would be epoch 0 of seed 1. numpy's
+    SeedSequence gives 32 well-mixed bits, the same on every platform and version (NEP 19).
     """
     sequence = np.random.SeedSequence(shuffle_seed, spawn_key=(epoch,))
     return int(sequence.generate_state(1)[0])
 
 
 class BatchStream(ABC):
-    """An endless sequence of batches, cut into epochs; batch k is a function of the seed and k.
+    """An endless sequence of batches in epochs; batch k is a function of the seed and k.
 
     Each iteration gives the next ``len(self)`` batches. The only state is ``position``, so that a
-    resumed run goes on with exactly the next batch, in the middle of an epoch or at its end.
-    Lightning finds ``state_dict`` and ``load_state_dict`` by name and puts it into checkpoints.
+    resumed run continues with exactly the next batch, within an epoch or at its end. Lightning
+    finds ``state_dict`` and ``load_state_dict`` by name and saves the state in checkpoints.
 
     Args:
         steps_per_epoch: number of batches in an epoch, ``len(self)``.
@@ -43,13 +43,13 @@ class BatchStream(ABC):
     """
 
     def __init__(self, steps_per_epoch: int, shuffle_seed: int) -> None:
-        self.steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        self.shuffle_seed = whole_number("shuffle_seed", shuffle_seed, least=0)
+        self.steps_per_epoch = whole_number("data.steps_per_epoch", steps_per_epoch, least=1)
+        self.shuffle_seed = whole_number("data.shuffle_seed", shuffle_seed, least=0)
         self.position = 0
 
     @abstractmethod
     def epoch(self, epoch: int) -> Callable[[int], Tensors]:
-        """Prepare an epoch; the result gives its batches by their index in it."""
+        """Prepare an epoch; returns a function from a batch's index in the epoch to the batch."""
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -60,7 +60,7 @@ class BatchStream(ABC):
             epoch, index = divmod(self.position, len(self))
             if epoch != prepared:
                 batch, prepared = self.epoch(epoch), epoch
-            # Counted before it is given: a checkpoint written while the batch is used has it in.
+            # Counted before it is yielded: a checkpoint written during its step includes it.
             self.position += 1
             yield batch(index)
 
@@ -75,15 +75,15 @@ class TensorBatches(BatchStream):
     """Batches of one or more tensors.
 
     Args:
-        tensors: equal in their first dimension, n; on any one device.
-        batch_size: points per step. The last batch of an epoch may be smaller. None gives all
-            points in every step: the same tuple each time, uncopied and in the stored order.
-        steps_per_epoch: how many steps make an epoch where ``batch_size`` is None; one-step epochs
-            would spend the run in Lightning's epoch hooks. Else an epoch is ceil(n / batch_size).
-        shuffle_seed: decides the order, together with the epoch's number; drawn on the CPU, so that
-            it is the same on all devices.
-        shuffle: False keeps the stored order and starts every iteration at the first batch, for
-            validation.
+        tensors: equal in their first dimension, n; all on one device.
+        batch_size: points per step. The last batch of an epoch may be smaller. None: all points in
+            every step, as the same tuple each time, not copied and in the stored order.
+        steps_per_epoch: steps per epoch where ``batch_size`` is None, because epochs of one step
+            would spend the run in Lightning's epoch hooks. Else an epoch has ceil(n / batch_size).
+        shuffle_seed: decides the order, together with the epoch's number. It is drawn on the CPU,
+            so that it is the same on all devices.
+        shuffle: False, for validation, keeps the stored order and starts every iteration at the
+            first batch.
 
     Raises:
         ValueError: no tensors, different first dimensions, or a number out of range.
@@ -119,7 +119,7 @@ class TensorBatches(BatchStream):
         if self.shuffle:
             generator = torch.Generator().manual_seed(epoch_seed(self.shuffle_seed, epoch))
             order = torch.randperm(len(tensors[0]), generator=generator).to(tensors[0].device)
-            # One gather per epoch; the batches are views of its result.
+            # One gather per epoch; the batches are views of its result, not copies.
             tensors = tuple(tensor.index_select(0, order) for tensor in tensors)
         return lambda index: tuple(t[index * size : (index + 1) * size] for t in tensors)
 
@@ -137,7 +137,7 @@ def check_batch_size(batch_size: Any, points: int | None = None) -> None:
         points: size of the training set; None where it is not known yet.
 
     Raises:
-        ValueError: see above.
+        ValueError: names the value and the allowed range.
     """
     if batch_size is None:
         return

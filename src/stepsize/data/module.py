@@ -1,4 +1,4 @@
-"""The data module that all data sets share."""
+"""The base class of all data sets in memory: a LightningDataModule with ``make``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from stepsize.data.batches import BatchStream, TensorBatches, Tensors, check_bat
 
 
 class InMemoryData(pl.LightningDataModule, ABC):
-    """A data set that fits into memory, on one device. Subclasses write ``make``.
+    """A data set in memory, on one device. Subclasses write ``make``.
 
-    The data are a function of the data set's own configuration; ``shuffle_seed``, the run's seed,
-    only decides the order of the batches. Usable without a Trainer: ``data.train``, ``data.val``,
+    The data are a function of the data set's own configuration. ``shuffle_seed``, the run's seed,
+    decides only the order of the batches. A Trainer is not needed: ``data.train``, ``data.val``,
     ``for batch in data.train_dataloader()``.
 
     Args:
         batch_size: training points per step; None for all points in every step.
-        steps_per_epoch: how many steps count as an epoch where ``batch_size`` is None.
+        steps_per_epoch: steps per epoch where ``batch_size`` is None.
         shuffle_seed: whole number from 0 up.
 
     Raises:
-        ValueError: a number out of range; the size of the data is known, and ``batch_size``
-            compared with it, when they are first used.
+        ValueError: a number out of range; a ``batch_size`` above the number of points is refused
+            when the data are first used.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class InMemoryData(pl.LightningDataModule, ABC):
         super().__init__()
         check_batch_size(batch_size)
         self.batch_size = batch_size
-        self.steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        self.shuffle_seed = whole_number("shuffle_seed", shuffle_seed, least=0)
+        self.steps_per_epoch = whole_number("data.steps_per_epoch", steps_per_epoch, least=1)
+        self.shuffle_seed = whole_number("data.shuffle_seed", shuffle_seed, least=0)
         self._resumed_at = 0
 
     @abstractmethod
     def make(self) -> tuple[Tensors, Tensors | None]:
         """Make or read the training set and the validation set (or None), on the CPU.
 
-        Each is a tuple of tensors with equal first dimension: the inputs, and last the target.
-        Floats are float32, classes int64. Random numbers come from a generator made here with the
-        configuration's seed, never from torch's or numpy's global one.
+        Each is a tuple of tensors with equal first dimension, the inputs first and the target last.
+        Floats are float32, classes int64. Draw random numbers from a generator made here with the
+        configuration's seed, never from the global one of torch or numpy.
         """
 
     @cached_property
@@ -67,7 +67,7 @@ class InMemoryData(pl.LightningDataModule, ABC):
 
     @property
     def full_batch(self) -> bool:
-        """Whether every step sees all training points."""
+        """Whether every step uses all training points."""
         return self.batch_size is None
 
     def fingerprint(self) -> str:
@@ -80,7 +80,7 @@ class InMemoryData(pl.LightningDataModule, ABC):
         return digest.hexdigest()
 
     def batches(self, tensors: Tensors) -> BatchStream:
-        """The training batches from the first on. Override for another way of batching."""
+        """The training batches, from the first; override this for other kinds of batches."""
         return TensorBatches(tensors, self.batch_size, self.steps_per_epoch, self.shuffle_seed)
 
     def train_dataloader(self) -> BatchStream:
@@ -96,11 +96,11 @@ class InMemoryData(pl.LightningDataModule, ABC):
         return TensorBatches(self._placed(self.val), steps_per_epoch=1, shuffle=False)
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        return batch  # the sets were placed once; looking through every batch would cost a few us
+        return batch  # the sets are on the device already; moving each batch costs microseconds
 
-    # Lightning restores the loader's own position too late when configure_optimizers asks for the
-    # run's length (the loader is then made before), and not at all after a finished epoch of a run
-    # limited by max_epochs. The data module's state is restored first, and always.
+    # Lightning restores the loader's own position too late if configure_optimizers asks for the
+    # run's length, because the loader is made before; and not at all after a finished epoch of a
+    # run limited by max_epochs. It always restores the data module's state, and before the loader.
 
     @property
     def _position(self) -> int:
@@ -110,7 +110,7 @@ class InMemoryData(pl.LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         self._resumed_at = 0
         if self.trainer is not None and self.val is None:
-            # An empty list alone makes Lightning warn, and run the hooks of an empty validation.
+            # Without this, Lightning warns and runs the hooks of an empty validation.
             self.trainer.limit_val_batches = 0
 
     def state_dict(self) -> dict[str, Any]:

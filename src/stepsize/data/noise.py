@@ -1,4 +1,4 @@
-"""Gradient noise in place of data, for functions that are minimised by themselves."""
+"""Gradient noise instead of data, for functions that are minimised directly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from stepsize.config.schema import scale, whole_number
+from stepsize.config.schema import standard_deviation, whole_number
 from stepsize.data.batches import BatchStream, Tensors, epoch_seed
 from stepsize.data.module import InMemoryData
 
@@ -15,9 +15,9 @@ class NoiseBatches(BatchStream):
     """Batches ``(noise,)`` with noise of shape [dim], sigma * N(0, 1), independent between steps.
 
     Args:
-        zeros: shape [dim]; says size, type and device.
+        zeros: shape [dim]; the noise gets its size, dtype and device.
         sigma: standard deviation; 0 gives ``zeros`` itself in every step.
-        steps_per_epoch: number of steps whose noise is drawn at once, on the CPU.
+        steps_per_epoch: steps per epoch; the noise of an epoch is drawn at once, on the CPU.
         shuffle_seed: decides the noise, together with the epoch's number.
     """
 
@@ -38,15 +38,15 @@ class NoiseBatches(BatchStream):
 
 
 class GradientNoise(InMemoryData):
-    """No data: each step gets additive noise for the gradient of a function of ``dim`` numbers.
+    """Noise to add to the gradient of a function of ``dim`` numbers, in every step.
 
-    At one seed all optimizers see the same noise. There is no validation set, and the training set
+    At one seed all optimizers get the same noise. There is no validation set, and the training set
     is a single row of zeros.
 
     Args:
         dim: number of the function's parameters.
         sigma: standard deviation of each component; 0 for exact gradients.
-        steps_per_epoch: how many steps count as an epoch.
+        steps_per_epoch: steps per epoch.
         shuffle_seed: decides the noise.
 
     Raises:
@@ -57,8 +57,8 @@ class GradientNoise(InMemoryData):
         self, dim: int, sigma: float = 0.0, steps_per_epoch: int = 100, shuffle_seed: int = 0
     ) -> None:
         super().__init__(None, steps_per_epoch, shuffle_seed)
-        self.dim = whole_number("dim", dim, least=1)
-        self.sigma = scale("sigma", sigma)
+        self.dim = whole_number("data.dim", dim, least=1)
+        self.sigma = standard_deviation("data.sigma", sigma)
 
     def make(self) -> tuple[Tensors, None]:
         return (torch.zeros(1, self.dim, dtype=torch.float32),), None

@@ -1,4 +1,4 @@
-"""Three real data sets, read from the files beside this module; source and licence are there."""
+"""Three real data sets from data/files; its README names their sources and licences."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ class Digits(InMemoryData):
     Args:
         image: True for x of shape [n, 1, 8, 8], False for [n, 64].
         seed: of the split, not of the run. Each class is split in the same proportion.
-        batch_size: see :class:`InMemoryData`, as for the next two.
-        steps_per_epoch: see there.
-        shuffle_seed: see there.
+        batch_size, steps_per_epoch, shuffle_seed: see :class:`InMemoryData`.
 
     Raises:
         ValueError: a number out of range.
@@ -70,7 +68,7 @@ class Digits(InMemoryData):
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.image = image
-        self.seed = whole_number("seed", seed, least=0)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         pixels, y = read("digits")
@@ -86,14 +84,12 @@ class DigitsTokens(InMemoryData):
     """The same digits and split as :class:`Digits`, each image a bag of (pixel, intensity) tokens.
 
     Batches are (tokens [n, 43] int64, intensity [n, 43] in [0, 1], y [n] int64). An image's tokens
-    are the numbers of its non-zero pixels, 0 to 63; then token 64 with intensity 1, which acts as
-    the bias; then the padding, token 65 with intensity 0.
+    are the indices of its non-zero pixels, 0 to 63; then token 64 with intensity 1, which acts as
+    the bias; then padding, token 65 with intensity 0.
 
     Args:
         seed: of the split, not of the run.
-        batch_size: see :class:`InMemoryData`, as for the next two.
-        steps_per_epoch: see there.
-        shuffle_seed: see there.
+        batch_size, steps_per_epoch, shuffle_seed: see :class:`InMemoryData`.
 
     Raises:
         ValueError: a number out of range.
@@ -107,7 +103,7 @@ class DigitsTokens(InMemoryData):
         shuffle_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
-        self.seed = whole_number("seed", seed, least=0)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         pixels, y = read("digits")
@@ -132,7 +128,8 @@ def _bags(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _split(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split into training and validation indices, each ascending.
 
-    Shuffled and then ordered by class, every fifth goes to validation: a fifth of each class.
+    The points are shuffled, then sorted by class; every fifth is for validation, so that a fifth of
+    each class is.
     """
     shuffled = np.random.default_rng(seed).permutation(len(y))
     by_class = shuffled[np.argsort(y[shuffled], kind="stable")]

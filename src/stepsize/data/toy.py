@@ -1,11 +1,11 @@
-"""Small made-up data sets. To add one: a class with ``make`` here, a file in conf/data."""
+"""Small synthetic data sets: points near a line, a noisy parabola, two clouds of points."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from stepsize.config.schema import scale, whole_number
+from stepsize.config.schema import standard_deviation, whole_number
 from stepsize.data.batches import Tensors
 from stepsize.data.module import InMemoryData
 
@@ -32,9 +32,7 @@ class Curve(InMemoryData):
         points: number of training points.
         noise: standard deviation of y.
         seed: of the data, not of the run.
-        batch_size: see :class:`InMemoryData`, as for the next two.
-        steps_per_epoch: see there.
-        shuffle_seed: see there.
+        batch_size, steps_per_epoch, shuffle_seed: see :class:`InMemoryData`.
 
     Raises:
         ValueError: a number out of range.
@@ -50,9 +48,9 @@ class Curve(InMemoryData):
         shuffle_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
-        self.points = whole_number("points", points, least=1)
-        self.noise = scale("noise", noise)
-        self.seed = whole_number("seed", seed, least=0)
+        self.points = whole_number("data.points", points, least=1)
+        self.noise = standard_deviation("data.noise", noise)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         random = np.random.default_rng(self.seed)
@@ -72,11 +70,9 @@ class Blobs(InMemoryData):
 
     Args:
         points_per_class: number of training points in each class.
-        seed: of the data, not of the run. With some seeds a line separates the two classes, and
-            the logistic loss has no minimum; with the default one it has.
-        batch_size: see :class:`InMemoryData`, as for the next two.
-        steps_per_epoch: see there.
-        shuffle_seed: see there.
+        seed: of the data, not of the run. With some seeds a line separates the two classes, and the
+            logistic loss has no minimum; with the default seed it has one.
+        batch_size, steps_per_epoch, shuffle_seed: see :class:`InMemoryData`.
 
     Raises:
         ValueError: a number out of range.
@@ -91,8 +87,8 @@ class Blobs(InMemoryData):
         shuffle_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
-        self.points_per_class = whole_number("points_per_class", points_per_class, least=1)
-        self.seed = whole_number("seed", seed, least=0)
+        self.points_per_class = whole_number("data.points_per_class", points_per_class, least=1)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         random = np.random.default_rng(self.seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from stepsize.config.direction import larger_is_better
+from stepsize.run.atomic import replacing
 
 # Of the recipe and of how the steps go, not of where they lead; and the gap a second time.
 _NO_RESULTS = ("lr/", "grad_norm/", "update_ratio/", "train/log10_gap")
@@ -69,14 +69,15 @@ class History(Logger):
             return
         started = time.monotonic()
         tags = list(dict.fromkeys(tag for row in self.rows.values() for tag in row))
-        part = self.file.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as stream:
+        with (
+            replacing(self.file) as part,
+            part.open("w", newline="", encoding="utf-8") as stream,
+        ):
             table = csv.writer(stream)
             table.writerow(["step", *tags])
             for step in sorted(self.rows):
                 get = self.rows[step].get
                 table.writerow([step, *(get(tag, "") for tag in tags)])  # floats as repr has them
-        os.replace(part, self.file)
         finished = time.monotonic()
         self._next_write = finished + max(_SECONDS_BETWEEN_WRITES, 20 * (finished - started))
 

@@ -1,6 +1,6 @@
-"""Plain ``nn.Module``s: what is trained, without a word about how.
+"""Networks as plain ``nn.Module``s.
 
-Freshly built weights depend on the global torch seed and on nothing else.
+Their initial weights depend on the global torch seed and on nothing else.
 """
 
 from stepsize.nets.mlp import MLP

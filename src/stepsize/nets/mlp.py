@@ -1,4 +1,4 @@
-"""The multilayer perceptron; with two widths it is linear or logistic regression."""
+"""A multilayer perceptron; with two widths it is linear or logistic regression."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class MLP(nn.Module):
     """Linear layers with an activation between them.
 
-    The hidden blocks are ``layer1``, ``layer2`` ... (each ``linear``, ``norm`` if asked for,
-    ``activation``) and the output layer is ``fc``, so that a parameter-group rule written for
-    the ResNet's names works here too.
+    The hidden blocks are ``layer1``, ``layer2`` ... (each with ``linear``, ``norm`` if configured,
+    and ``activation``) and the output layer is ``fc``, so that parameter-group rules for the
+    ResNet's names work here too.
 
     Args:
         widths: Features of the input, of each hidden layer, and of the output; two or more.
-        norm: Put a LayerNorm after every hidden linear layer.
+        norm: Add a LayerNorm after every hidden linear layer.
         activation: ``relu``, ``tanh``, ``gelu`` or ``silu``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A classifier whose gradients are sparse."""
+"""A classifier with sparse gradients: an embedding, summed over an image's pixels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ class PixelBag(nn.Module):
     """Sums one row of class scores per token, weighted by the token's intensity.
 
     An image is a bag of (pixel, intensity) tokens, so this is multinomial logistic regression
-    written as a lookup. Its one parameter, ``bag.weight``, gets sparse gradients: only the rows
-    of the tokens in the batch are in them.
+    written as a lookup. The gradients of its one parameter, ``bag.weight``, are sparse: they hold
+    only the rows of the tokens in the batch.
 
-    The rows start from N(0, 0.01^2), so that a run's seed decides its start and all scores are
-    close to zero; the padding row is zero and stays so.
+    Rows are initialised from N(0, 0.01^2), so that the run's seed decides the initial weights and
+    all scores are close to zero; the padding row is always zero.
 
     Args:
         tokens: Size of the vocabulary, padding included.
         classes: Number of classes.
-        padding_idx: The token that fills up short bags and counts for nothing.
+        padding_idx: The token that pads short bags and contributes nothing.
 
     Raises:
         ValueError: A size below one, or a padding token outside the vocabulary.

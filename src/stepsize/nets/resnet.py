@@ -1,4 +1,4 @@
-"""A residual network for 8x8 images, with torchvision's names."""
+"""A residual network for 8x8 images, with torchvision's parameter names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Torchvision's ResNet with basic blocks, shrunk to 8x8 images.
+    """Torchvision's ResNet with basic blocks, made small for 8x8 images.
 
     Parameter names are those of ``torchvision.models.resnet18``: ``conv1``, ``bn1``,
     ``layer1.0.conv1`` ... ``layer4.0.bn2``, ``fc``. The stem is a 3x3 convolution of stride 1
@@ -44,8 +44,8 @@ class ResNet(nn.Module):
         classes: Number of classes.
         width: Channels of the stem and of ``layer1``; each later stage doubles them.
         blocks: Number of blocks in each of the four stages.
-        zero_init_residual: Start the last batch norm of every block at zero, so that each block
-            begins as its shortcut (Goyal et al., 2017, arXiv:1706.02677, section 5.1).
+        zero_init_residual: Initialise the last batch norm of every block with zero, so that each
+            block begins as its shortcut (Goyal et al., 2017, arXiv:1706.02677, section 5.1).
 
     Raises:
         ValueError: A size below one, or not four stages.

@@ -1,4 +1,4 @@
-"""Functions to minimise directly: the point that moves is the only parameter."""
+"""Functions to minimise directly: their only parameter is the point ``x``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 class Quadratic(nn.Module):
     """1/2 x'Hx with a chosen spectrum; the minimum is 0, at x = 0.
 
-    The point ``x`` ``[dim]`` starts from N(0, 1), drawn from the global random generator.
-    H = Q diag(eigenvalues) Q' depends on the arguments alone. It is kept as its square root
-    R = diag(sqrt(eigenvalues)) Q', and the value is 1/2 |Rx|^2: single-precision rounding of H
-    itself would move the small eigenvalues by about 1e-7 times the largest, below zero from
-    ``condition=1e7`` on, while a square never is.
+    The point ``x`` ``[dim]`` is drawn from N(0, 1) with the global random generator.
+    H = Q diag(eigenvalues) Q' depends on the arguments alone. It is stored as its square root
+    R = diag(sqrt(eigenvalues)) Q', and the value is 1/2 |Rx|^2, which is never negative.
+    Single-precision rounding of H itself would change the small eigenvalues by about 1e-7 times the
+    largest, and make them negative from ``condition=1e7`` on.
 
     Args:
         dim: Number of dimensions.
@@ -24,9 +24,9 @@ class Quadratic(nn.Module):
         spectrum: How the eigenvalues lie between them: ``geometric`` (equal ratios), ``linear``
             (equal distances), or the positive eigenvalues themselves, which then also decide
             ``dim`` and ``condition``.
-        rotate: Turn the axes by a random rotation. Otherwise H is diagonal, and the coordinates
-            do not interact.
-        seed: Decides the rotation, apart from the run's seed.
+        rotate: Rotate the axes at random. Otherwise H is diagonal, and the coordinates do not
+            interact.
+        seed: Decides the rotation; the run's seed does not.
 
     Attributes:
         dim: Number of dimensions.
@@ -56,7 +56,7 @@ class Quadratic(nn.Module):
         root = eigenvalues.sqrt().diag()
         if rotate:
             root = root @ _rotation(self.dim, seed)
-        # A function of the arguments: a checkpoint need not carry it, nor overrule the config.
+        # Not in checkpoints: it is a function of the arguments, which the configuration decides.
         self.register_buffer("root", root.to(torch.get_default_dtype()), persistent=False)
         self.x = nn.Parameter(torch.randn(self.dim))
 
@@ -78,11 +78,11 @@ class Rosenbrock(nn.Module):
     """(a - x0)^2 + b (x1 - x0^2)^2: a curved valley; the minimum is 0, at (a, a^2).
 
     From H. H. Rosenbrock, "An automatic method for finding the greatest or least value of a
-    function", The Computer Journal 3 (1960). Nothing here is random: all seeds start alike.
+    function", The Computer Journal 3 (1960). Nothing is random: x is the same for all seeds.
 
     Args:
-        start: Where the point ``x`` ``[2]`` starts.
-        a: Place of the minimum along the valley.
+        start: The initial point ``x`` ``[2]``.
+        a: First coordinate of the minimum.
         b: Steepness of the valley's walls.
 
     Attributes:

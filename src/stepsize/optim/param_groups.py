@@ -1,21 +1,21 @@
 r"""Parameter groups: ordered rules that give some parameters options of their own.
 
-A rule is keyed by the name of its group. ``match`` (a regular expression, searched in the full
-name) and ``ndim`` (the number of dimensions) say what it takes. The first rule that selects a
-parameter takes it; what no rule takes forms the group ``default``::
+A rule is keyed by the name of its group. ``match`` (a regular expression, searched in the
+parameter's full name) and ``ndim`` (its number of dimensions) select parameters. A parameter
+belongs to the first rule that selects it; parameters that no rule selects form the group
+``default``::
 
     head:     {match: '^net\.fc\.', lr: 1e-2}
     no_decay: {ndim: [0, 1], weight_decay: 0.0}
 
-The other keys are options of the optimizer, but for three: ``lr_scale`` is a rate relative to the
-optimizer's, ``freeze: true`` means no updates, and ``lr_decay`` belongs to an expression that
-captures. Such a rule makes one group per captured value, and ``lr_decay`` multiplies their rates
-from the last one backwards::
+All other keys are options of the optimizer, except three: ``lr_scale`` is a learning rate relative
+to the optimizer's, ``freeze: true`` excludes the group from training, and ``lr_decay`` needs an
+expression with a capturing group. Such a rule makes one parameter group for each captured value,
+and ``lr_decay`` multiplies their learning rates from the last one backwards::
 
     layers: {match: '^net\.(\w+)\.', lr_decay: 0.8}     # layers/fc x1, layers/layer4 x0.8 ...
 
-Groups come in the order of the rules, captured values in the model's order, ``default`` last: a
-table of them reads like the rules, with what is left over at the foot.
+Groups come in the order of the rules, captured values in the model's order, and ``default`` last.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ from typing import Any
 
 from torch import nn
 
+NamedParameter = tuple[str, nn.Parameter]
+
+DEFAULT_GROUP = "default"
+RULE_KEYS = ("match", "ndim", "lr_scale", "lr_decay", "freeze")
+_TORCH_KEYS = ("params", "param_names", "name")
 _NAMES_SHOWN = 12
 
 
@@ -41,16 +46,17 @@ def group_parameters(
     """Put every trainable parameter into exactly one named group.
 
     Args:
-        named_parameters: ``module.named_parameters()``; those that need no gradient are left out.
-        rules: ordered rules by group name, as plain containers; the grammar is at the top of this
-            module. A rule of None is switched off, and so is a rule's lr or key of ours.
-        options: what the optimizer accepts per group; None accepts anything.
+        named_parameters: ``module.named_parameters()``; those that need no gradient are skipped.
+        rules: ordered rules by group name, as plain containers; the module's docstring has the
+            grammar. A rule of None is switched off; so is a key of a rule, if it is one of the
+            rule's own or lr.
+        options: the options that the optimizer accepts per group; None: any.
 
     Returns:
         The groups, none of them empty: in the order of the rules, ``default`` last.
 
     Raises:
-        ValueError: a rule is malformed, takes nothing, or has an option that the optimizer lacks;
+        ValueError: a rule is malformed, selects nothing, or has an option that the optimizer lacks;
             two groups share a name; two names share a parameter; nothing requires a gradient.
     """
     if not isinstance(rules, Mapping | None):
@@ -61,34 +67,186 @@ def group_parameters(
         if rule is not None
     ]
     everything = list(named_parameters)
-    trainable = _trainable(everything)
 
-    shares: list[dict[tuple[str, ...], list[NamedParameter]]] = [{} for _ in parsed]
-    rest: list[NamedParameter] = []
-    owners: dict[str, str] = {}
-    for name, parameter in trainable:
-        for rule, share in zip(parsed, shares, strict=True):
+    # For each rule the selected parameters, by what its expression captured.
+    selected: list[dict[tuple[str, ...], list[NamedParameter]]] = [{} for _ in parsed]
+    default: list[NamedParameter] = []
+    rule_of: dict[str, str] = {}
+    for name, parameter in _trainable(everything):
+        for rule, parameters in zip(parsed, selected, strict=True):
             captured = rule.selector.select(name, parameter)
             if captured is not None:
-                share.setdefault(captured, []).append((name, parameter))
-                owners[name] = rule.name
+                parameters.setdefault(captured, []).append((name, parameter))
+                rule_of[name] = rule.name
                 break
         else:
-            rest.append((name, parameter))
+            default.append((name, parameter))
 
     groups: dict[str, ParamGroup] = {}
-    for rule, share in zip(parsed, shares, strict=True):
-        if not share:
-            why = _why_empty(rule.selector, everything, owners)
-            raise ValueError(f"param_groups.{rule.name}: {why}")
-        for group in rule.groups(share):
+    for rule, parameters in zip(parsed, selected, strict=True):
+        if not parameters:
+            reason = _why_empty(rule.selector, everything, rule_of)
+            raise ValueError(f"param_groups.{rule.name}: {reason}")
+        for group in rule.groups(parameters):
             if group.name in groups:
                 raise ValueError(
                     f"param_groups.{rule.name}: a second group would be called {group.name!r}; "
                     "rename a rule, or capture something that differs"
                 )
             groups[group.name] = group
-    return [*groups.values(), *([ParamGroup(DEFAULT_GROUP, tuple(rest))] if rest else [])]
+    return [*groups.values(), *([ParamGroup(DEFAULT_GROUP, tuple(default))] if default else [])]
+
+
+@dataclass(frozen=True, eq=False)
+class ParamGroup:
+    """A named set of parameters and the options that its rule sets for them.
+
+    Attributes:
+        name: the rule's name, ``<rule>/<captured value>``, or ``default``.
+        parameters: (name, parameter) pairs in the model's order.
+        options: the optimizer's own options, as the rule gives them; may hold an absolute lr.
+        lr_scale: the learning rate relative to the optimizer's lr, which the caller multiplies.
+        frozen: whether it is not trained; the caller keeps it out of the optimizer.
+    """
+
+    name: str
+    parameters: tuple[NamedParameter, ...] = field(repr=False)
+    options: dict[str, Any] = field(default_factory=dict)
+    lr_scale: float = 1.0
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Selects parameters by name, by number of dimensions, or by both."""
+
+    match: re.Pattern[str] | None
+    ndim: frozenset[int] | None
+
+    @classmethod
+    def from_config(cls, where: str, config: Mapping[str, Any]) -> Selector:
+        """Parse the keys ``match`` and ``ndim``; ``where`` begins the error messages.
+
+        Raises:
+            ValueError: both keys are missing, or one of them has an invalid value.
+        """
+        match, ndim = config.get("match"), config.get("ndim")
+        if match is None and ndim is None:
+            raise ValueError(
+                f"{where}: selects no parameters; give match (a regular expression on the "
+                "parameter's name), ndim (its number of dimensions), or both"
+            )
+        dims = ndim if isinstance(ndim, list | tuple) else [0 if ndim is None else ndim]
+        if not dims or any(type(dim) is not int or dim < 0 for dim in dims):
+            raise ValueError(f"{where}: ndim must be an integer >= 0 or a list, not {ndim!r}")
+        if not isinstance(match, str | None):
+            raise ValueError(f"{where}: match must be text (a regular expression), not {match!r}")
+        try:
+            pattern = None if match is None else re.compile(match)
+        except re.error as error:
+            raise ValueError(f"{where}: bad expression {match!r}: {error}") from None
+        return cls(pattern, None if ndim is None else frozenset(dims))
+
+    def select(self, name: str, parameter: nn.Parameter) -> tuple[str, ...] | None:
+        """The values that the expression captured, empty ones skipped; None if not selected."""
+        if self.ndim is not None and parameter.ndim not in self.ndim:
+            return None
+        if self.match is None:
+            return ()
+        found = self.match.search(name)
+        return None if found is None else tuple(value for value in found.groups() if value)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A parsed rule, checked as far as that is possible without a model."""
+
+    name: str
+    selector: Selector
+    options: dict[str, Any]
+    lr_scale: float
+    lr_decay: float
+    frozen: bool
+
+    @classmethod
+    def from_config(cls, name: str, config: Any, allowed: Collection[str] | None) -> Rule:
+        """Parse the rule of the group ``name``; ``allowed`` are the optimizer's options, if known.
+
+        Raises:
+            ValueError: a key or a value that a rule cannot have.
+        """
+        where = f"param_groups.{name}"
+        if name == DEFAULT_GROUP:
+            raise ValueError(
+                f"{where}: {name!r} is the group of parameters that no rule selects; choose "
+                "another name"
+            )
+        if not isinstance(config, Mapping):
+            raise ValueError(f"{where}: {config!r} is no rule; write {{match: fc, lr: 0.1}}")
+        # On the command line, lr=null lr_scale=10 turns an absolute lr into a relative one.
+        keys = {k: v for k, v in config.items() if v is not None or k not in (*RULE_KEYS, "lr")}
+        selector = Selector.from_config(where, keys)
+        options = {key: value for key, value in keys.items() if key not in RULE_KEYS}
+        _check_options(where, options, allowed)
+        lrs = {
+            key: _positive(where, key, keys[key])
+            for key in ("lr", "lr_scale", "lr_decay")
+            if key in keys
+        }
+        if "lr" in lrs and len(lrs) > 1:
+            raise ValueError(
+                f"{where}: lr is absolute, {' and '.join([*lrs][1:])} relative to optimizer.lr; "
+                "give one or the other"
+            )
+        if "lr_decay" in lrs and not (selector.match and selector.match.groups):
+            raise ValueError(
+                f"{where}: lr_decay needs a match that captures the layers, "
+                r"as '^net\.(\w+)\.' does: it is the factor from one to the one before, "
+                "and never an option of the optimizer"
+            )
+        frozen = keys.get("freeze", False)
+        if not isinstance(frozen, bool):
+            raise ValueError(f"{where}: freeze must be true or false, not {frozen!r}")
+        ineffective = [key for key in keys if key not in ("match", "ndim", "freeze")]
+        if frozen and ineffective:
+            raise ValueError(
+                f"{where}: freeze: true leaves {', '.join(ineffective)} without effect"
+            )
+        options |= {"lr": lrs["lr"]} if "lr" in lrs else {}
+        scale, decay = lrs.get("lr_scale", 1.0), lrs.get("lr_decay", 1.0)
+        return cls(name, selector, options, scale, decay, frozen)
+
+    def groups(self, selected: Mapping[tuple[str, ...], list[NamedParameter]]) -> list[ParamGroup]:
+        """One group for each captured value; ``lr_decay`` does not scale the last one."""
+        return [
+            ParamGroup(
+                name=f"{self.name}/{'.'.join(captured)}" if captured else self.name,
+                parameters=tuple(parameters),
+                options=dict(self.options),
+                lr_scale=self.lr_scale * self.lr_decay ** (len(selected) - 1 - index),
+                frozen=self.frozen,
+            )
+            for index, (captured, parameters) in enumerate(selected.items())
+        ]
+
+
+def _check_options(where: str, given: Iterable[str], allowed: Collection[str] | None) -> None:
+    for key in given:
+        if key in _TORCH_KEYS or (allowed is not None and key not in allowed):
+            own = sorted(allowed or ())
+            close = difflib.get_close_matches(str(key), [*RULE_KEYS, *own])
+            hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+            raise ValueError(
+                f"{where}: unknown option {key!r}{hint}; allowed are {', '.join(RULE_KEYS)} "
+                f"and the optimizer's own {', '.join(own) or 'options'}"
+            )
+
+
+def _positive(where: str, key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
+        hint = "; to train nothing write freeze: true" if value == 0 else ""
+        raise ValueError(f"{where}: {key} must be a positive number, not {value!r}{hint}")
+    return float(value)
 
 
 def _trainable(everything: list[NamedParameter]) -> list[NamedParameter]:
@@ -110,15 +268,16 @@ def _trainable(everything: list[NamedParameter]) -> list[NamedParameter]:
 
 
 def _why_empty(
-    selector: Selector, everything: list[NamedParameter], owners: Mapping[str, str]
+    selector: Selector, everything: list[NamedParameter], rule_of: Mapping[str, str]
 ) -> str:
+    """Why a rule selects no parameter: it matches none, frozen ones, or an earlier rule's."""
     matched = [pair for pair in everything if selector.select(*pair) is not None]
-    taken = [pair for pair in matched if pair[1].requires_grad]
-    if taken:
-        earlier = " and ".join(dict.fromkeys(repr(owners[name]) for name, _ in taken))
+    owned = [pair for pair in matched if pair[1].requires_grad]
+    if owned:
+        earlier = " and ".join(dict.fromkeys(repr(rule_of[name]) for name, _ in owned))
         return (
-            f"the earlier {earlier} took all that it matches, as the first match wins; narrow that "
-            f"or put this rule before it. It matches {_listing(taken)}"
+            f"all that it matches belongs to the earlier {earlier}, because the first match wins; "
+            f"narrow that or put this rule before it. It matches {_listing(owned)}"
         )
     if matched:
         return f"matches only parameters that require no gradient: {_listing(matched)}"
@@ -128,163 +287,9 @@ def _why_empty(
 
 
 def _listing(pairs: list[NamedParameter], *, with_ndim: bool = False) -> str:
-    """Names, shortened in the middle: a model's first and last layers tell the most."""
+    """The parameters' names, shortened in the middle."""
     shown = [f"{name} ({p.ndim}-D)" if with_ndim else name for name, p in pairs]
     if len(shown) > _NAMES_SHOWN:
         half = _NAMES_SHOWN // 2
         shown[half:-half] = [f"... and {len(shown) - 2 * half} more ..."]
     return ", ".join(shown)
-
-
-DEFAULT_GROUP = "default"
-RULE_KEYS = ("match", "ndim", "lr_scale", "lr_decay", "freeze")
-_TORCHS_OWN_KEYS = ("params", "param_names", "name")
-
-NamedParameter = tuple[str, nn.Parameter]
-
-
-@dataclass(frozen=True, eq=False)
-class ParamGroup:
-    """A named set of parameters and the options that its rule set for them.
-
-    Attributes:
-        name: the rule's name, ``<rule>/<captured value>``, or ``default``.
-        parameters: (name, parameter) pairs in the model's order.
-        options: the optimizer's own options, as the rule gave them; may hold an absolute lr.
-        lr_scale: the rate relative to the optimizer's lr, for the caller to resolve.
-        frozen: whether it takes no updates; the caller keeps it out of the optimizer.
-    """
-
-    name: str
-    parameters: tuple[NamedParameter, ...] = field(repr=False)
-    options: dict[str, Any] = field(default_factory=dict)
-    lr_scale: float = 1.0
-    frozen: bool = False
-
-
-@dataclass(frozen=True)
-class Selector:
-    """Which parameters a rule selects: by name, by number of dimensions, or by both."""
-
-    match: re.Pattern[str] | None
-    ndim: frozenset[int] | None
-
-    @classmethod
-    def from_config(cls, where: str, config: Mapping[str, Any]) -> Selector:
-        """Read the keys ``match`` and ``ndim``; ``where`` begins the error messages.
-
-        Raises:
-            ValueError: both keys are missing, or one of them is not what it should be.
-        """
-        match, ndim = config.get("match"), config.get("ndim")
-        if match is None and ndim is None:
-            raise ValueError(
-                f"{where}: nothing says what it takes; give match (a regular expression on the "
-                "parameter's name), ndim (its number of dimensions), or both"
-            )
-        dims = ndim if isinstance(ndim, list | tuple) else [0 if ndim is None else ndim]
-        if not dims or any(type(dim) is not int or dim < 0 for dim in dims):
-            raise ValueError(f"{where}: ndim must be an integer >= 0 or a list, not {ndim!r}")
-        if not isinstance(match, str | None):
-            raise ValueError(f"{where}: match must be text (a regular expression), not {match!r}")
-        try:
-            pattern = None if match is None else re.compile(match)
-        except re.error as error:
-            raise ValueError(f"{where}: bad expression {match!r}: {error}") from None
-        return cls(pattern, None if ndim is None else frozenset(dims))
-
-    def select(self, name: str, parameter: nn.Parameter) -> tuple[str, ...] | None:
-        """Return what the expression captured, without blanks; None where it does not apply."""
-        if self.ndim is not None and parameter.ndim not in self.ndim:
-            return None
-        if self.match is None:
-            return ()
-        found = self.match.search(name)
-        return None if found is None else tuple(value for value in found.groups() if value)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule that was checked, as far as that goes without a model."""
-
-    name: str
-    selector: Selector
-    options: dict[str, Any]
-    lr_scale: float
-    lr_decay: float
-    frozen: bool
-
-    @classmethod
-    def from_config(cls, name: str, config: Any, allowed: Collection[str] | None) -> Rule:
-        """Read the rule of the group ``name``; ``allowed`` are the optimizer's options, if known.
-
-        Raises:
-            ValueError: a key or a value that a rule cannot have.
-        """
-        where = f"param_groups.{name}"
-        if name == DEFAULT_GROUP:
-            raise ValueError(f"{where}: {name!r} is what no rule takes; choose another name")
-        if not isinstance(config, Mapping):
-            raise ValueError(f"{where}: {config!r} is no rule; write {{match: fc, lr: 0.1}}")
-        # On the command line, lr=null lr_scale=10 turns a file's rule into another.
-        keys = {k: v for k, v in config.items() if v is not None or k not in (*RULE_KEYS, "lr")}
-        selector = Selector.from_config(where, keys)
-        options = {key: value for key, value in keys.items() if key not in RULE_KEYS}
-        _check_options(where, options, allowed)
-        rates = {
-            key: _positive(where, key, keys[key])
-            for key in ("lr", "lr_scale", "lr_decay")
-            if key in keys
-        }
-        if "lr" in rates and len(rates) > 1:
-            raise ValueError(
-                f"{where}: lr is absolute, {' and '.join([*rates][1:])} relative to optimizer.lr; "
-                "give one or the other"
-            )
-        if "lr_decay" in rates and not (selector.match and selector.match.groups):
-            raise ValueError(
-                f"{where}: lr_decay needs a match that captures the layers, "
-                r"as '^net\.(\w+)\.' does: it is the factor from one to the one before, "
-                "and never an option of the optimizer"
-            )
-        frozen = keys.get("freeze", False)
-        if not isinstance(frozen, bool):
-            raise ValueError(f"{where}: freeze must be true or false, not {frozen!r}")
-        idle = [key for key in keys if key not in ("match", "ndim", "freeze")]
-        if frozen and idle:
-            raise ValueError(f"{where}: freeze: true leaves {', '.join(idle)} without effect")
-        options |= {"lr": rates["lr"]} if "lr" in rates else {}
-        scale, decay = rates.get("lr_scale", 1.0), rates.get("lr_decay", 1.0)
-        return cls(name, selector, options, scale, decay, frozen)
-
-    def groups(self, share: Mapping[tuple[str, ...], list[NamedParameter]]) -> list[ParamGroup]:
-        """One group per captured value, the last one at the full rate."""
-        return [
-            ParamGroup(
-                name=f"{self.name}/{'.'.join(captured)}" if captured else self.name,
-                parameters=tuple(pairs),
-                options=dict(self.options),
-                lr_scale=self.lr_scale * self.lr_decay ** (len(share) - 1 - index),
-                frozen=self.frozen,
-            )
-            for index, (captured, pairs) in enumerate(share.items())
-        ]
-
-
-def _check_options(where: str, given: Iterable[str], allowed: Collection[str] | None) -> None:
-    for key in given:
-        if key in _TORCHS_OWN_KEYS or (allowed is not None and key not in allowed):
-            own = sorted(allowed or ())
-            close = difflib.get_close_matches(str(key), [*RULE_KEYS, *own])
-            hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-            raise ValueError(
-                f"{where}: unknown option {key!r}{hint}; allowed are {', '.join(RULE_KEYS)} "
-                f"and the optimizer's own {', '.join(own) or 'options'}"
-            )
-
-
-def _positive(where: str, key: str, value: Any) -> float:
-    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
-        hint = "; for no updates write freeze: true" if value == 0 else ""
-        raise ValueError(f"{where}: {key} must be a positive number, not {value!r}{hint}")
-    return float(value)

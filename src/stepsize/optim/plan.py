@@ -1,4 +1,11 @@
-"""Which optimizer trains which parameters, settled and checked before anything is built."""
+"""The plan of an optimizer: which class trains which parameters, checked before it is built.
+
+:func:`build_optimizer` goes from a configuration to an optimizer in one call. In between stands the
+:class:`Plan`, which also knows the frozen groups: the callback Unfreeze builds them later from it,
+and the compatibility check of a sweep makes a plan and builds nothing. Where the configuration
+names several optimizers (``params`` and ``other_params``), they become one
+:class:`CompositeOptimizer`.
+"""
 
 from __future__ import annotations
 
@@ -11,162 +18,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from stepsize.config.instantiate import argument_names
-from stepsize.optim.compatibility import check_fit, evaluates_repeatedly
+from stepsize.optim.compatibility import check_parameters, evaluates_repeatedly
 from stepsize.optim.param_groups import ParamGroup, group_parameters
-from stepsize.optim.spec import Part, chain
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Which optimizer trains which groups, and what is left out.
-
-    Attributes:
-        groups: all of them, the frozen ones too.
-        rates: the own rate, which a schedule multiplies, of each group in the optimizer, by the
-            name that it has there; None where the optimizer has no lr. It grows as groups join.
-    """
-
-    groups: tuple[ParamGroup, ...]
-    rates: dict[str, float | None]
-    _parts: tuple[Part, ...]
-    _shares: tuple[tuple[ParamGroup, ...], ...]  # what each part trains from the start
-    _sparse: frozenset[str]
-
-    @property
-    def frozen(self) -> dict[str, ParamGroup]:
-        """The groups that are frozen at the start, by name."""
-        return {group.name: group for group in self.groups if group.frozen}
-
-    def build(self) -> Optimizer:
-        """Freeze what is to be frozen, and build the optimizer over the rest."""
-        for group in self.frozen.values():
-            for _, parameter in group.parameters:
-                parameter.requires_grad_(False)
-        optimizers = [
-            part.build(share)
-            for part, share in zip(self._parts, self._shares, strict=True)
-            if share
-        ]
-        return optimizers[0] if len(optimizers) == 1 else CompositeOptimizer(optimizers)
-
-    def build_frozen(self, name: str, options: Mapping[str, Any]) -> dict[int, Optimizer]:
-        """Build optimizers over one frozen group, whose groups and state can join the running one.
-
-        Args:
-            name: the frozen group.
-            options: ``lr`` or ``lr_scale``, and the optimizer's own, as a rule has them.
-
-        Returns:
-            By the position of the optimizer that they are to join: 0, or the part of a composite.
-            A parameter goes to the part that would have it if nothing were frozen.
-
-        Raises:
-            ValueError: there is no such group, or the optimizer cannot take it.
-        """
-        frozen = self.frozen
-        if name not in frozen:
-            there_are = f"frozen are {', '.join(frozen)}" if frozen else "nothing is frozen"
-            raise ValueError(
-                f"there is no frozen group {name}; {there_are}. A rule with freeze: true makes "
-                "one, as in param_groups=freeze_backbone"
-            )
-        options = dict(options)
-        scale = options.pop("lr_scale", None) or 1.0
-        joined: dict[int, Optimizer] = {}
-        position = 0
-        members = {parameter_name for parameter_name, _ in frozen[name].parameters}
-        everything = _share_out(list(self.groups), list(self._parts))
-        for part, trained, share in zip(self._parts, self._shares, everything, strict=True):
-            mine = [
-                ParamGroup(group.name, group.parameters, options, scale)
-                for group in share
-                if group.parameters[0][0] in members
-            ]
-            if mine:
-                if issubclass(part.target, torch.optim.LBFGS):
-                    raise ValueError(
-                        f"LBFGS takes one parameter group, so that {name} cannot join it; use "
-                        "another optimizer, such as optimizer=adam"
-                    )
-                if not trained:
-                    raise ValueError(
-                        f"{name} is for {part.target.__name__}, which has nothing to train until "
-                        "then; leave something for it unfrozen"
-                    )
-                check_fit(part.target, part.make, [*trained, *mine], self._sparse)
-                joined[position] = part.build(mine)
-            position += bool(trained)
-        return joined
-
-
-def plan_optimizer(
-    config: Mapping[str, Any],
-    named_parameters: Iterable[tuple[str, nn.Parameter]],
-    param_groups: Mapping[str, Any] | None = None,
-    *,
-    sparse: Collection[str] = (),
-) -> Plan:
-    """Settle what :func:`build_optimizer` builds, for those who need the frozen groups too.
-
-    Args and errors are the same.
-    """
-    parts = chain(config)
-    groups = group_parameters(named_parameters, param_groups, options=_all_options(parts))
-    trained = [group for group in groups if not group.frozen]
-    if not trained:
-        raise ValueError("param_groups: every parameter is frozen; leave at least one to train")
-    shares = _share_out(trained, parts)
-    for part, share in zip(parts, shares, strict=True):
-        if not share and part.params:
-            names = ", ".join(f"{n} ({p.ndim}-D)" for g in trained for n, p in g.parameters[:6])
-            raise ValueError(
-                f"{part.where}.params: there is nothing for {part.target.__name__} among {names}; "
-                "use another optimizer, or a task that has such parameters, such as digits_mlp"
-            )
-        check_fit(part.target, part.make, share, sparse)
-    rates = {
-        group.name: group.options.get("lr") or _scaled(part.base_lr, group.lr_scale)
-        for part, share in zip(parts, shares, strict=True)
-        for group in share
-    }
-    return Plan(tuple(groups), rates, tuple(parts), tuple(map(tuple, shares)), frozenset(sparse))
-
-
-def _all_options(parts: list[Part]) -> set[str] | None:
-    options: set[str] = set()
-    for part in parts:
-        names = argument_names(part.target)
-        if names is None:
-            return None
-        options.update(names[1:])
-    return options
-
-
-def _share_out(groups: list[ParamGroup], parts: list[Part]) -> list[list[ParamGroup]]:
-    """Each group's parameters go to the first part that takes them."""
-    shares: list[list[ParamGroup]] = [[] for _ in parts]
-    left = {name: parameter for group in groups for name, parameter in group.parameters}
-    for part, share in zip(parts, shares, strict=True):
-        taken = _taken(part, left)
-        for group in groups:
-            mine = tuple(entry for entry in group.parameters if entry[0] in taken)
-            if mine:
-                name = f"{group.name}/{part.target.__name__}" if len(parts) > 1 else group.name
-                share.append(ParamGroup(name, mine, group.options, group.lr_scale))
-        left = {name: parameter for name, parameter in left.items() if name not in taken}
-    return shares
-
-
-def _scaled(rate: float | None, factor: float) -> float | None:
-    return rate * factor if isinstance(rate, (int, float)) else None  # torch refuses a word later
-
-
-def _taken(part: Part, left: Mapping[str, nn.Parameter]) -> set[str]:
-    for selector in part.params:
-        taken = {name for name, p in left.items() if selector.select(name, p) is not None}
-        if taken:
-            return taken
-    return set() if part.params else set(left)
+from stepsize.optim.spec import OptimizerSpec
 
 
 def build_optimizer(
@@ -179,27 +33,176 @@ def build_optimizer(
     """Build the optimizer that ``config`` describes, over named parameter groups.
 
     Args:
-        config: ``_target_`` and the optimizer's options, as plain containers. With ``params`` (the
-            keys ``match`` and ``ndim`` of a rule, or a list of such, of which the first that
-            matches anything counts) it takes only what matches, and ``other_params``, another
-            optimizer's config, takes the others.
-        named_parameters: ``module.named_parameters()``; those that need no gradient are left out.
-        param_groups: rules by group name, see :mod:`stepsize.optim.param_groups`.
+        config: the optimizer's configuration, as plain containers; see :mod:`stepsize.optim.spec`.
+        named_parameters: ``module.named_parameters()``; those that need no gradient are skipped.
+        param_groups: rules by group name; see :mod:`stepsize.optim.param_groups`.
         sparse: names of the parameters whose gradients are sparse.
 
     Returns:
-        A torch optimizer. Its groups carry ``name``; those of a composite are called
+        A torch optimizer. Its groups have a ``name``; those of a composite are called
         ``<group>/<optimizer's class>``. Frozen groups are not in it: their parameters no longer
         require a gradient.
 
     Raises:
-        ValueError: an option, a rule or a value that does not fit; the message says what does.
+        ValueError: an option, a rule or a value that is not allowed; the message says what is.
     """
-    return plan_optimizer(config, named_parameters, param_groups, sparse=sparse).build()
+    spec = OptimizerSpec.from_config(config)
+    return plan_optimizer(spec, named_parameters, param_groups, sparse=sparse).build()
+
+
+def plan_optimizer(
+    spec: OptimizerSpec,
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    param_groups: Mapping[str, Any] | None = None,
+    *,
+    sparse: Collection[str] = (),
+) -> Plan:
+    """Decide which optimizer trains which parameters, and check that it can.
+
+    Takes the arguments of :func:`build_optimizer`, but for a parsed configuration, and raises the
+    same errors, except those of values that an optimizer's class refuses.
+    """
+    groups = group_parameters(named_parameters, param_groups, options=_all_options(spec))
+    trained = [group for group in groups if not group.frozen]
+    if not trained:
+        raise ValueError("param_groups: every parameter is frozen; leave at least one to train")
+    assignments = _assign(spec, trained)
+    lrs: dict[str, float | None] = {}
+    for part, own_groups in assignments:
+        if part.params and not own_groups:
+            names = ", ".join(f"{n} ({p.ndim}-D)" for g in trained for n, p in g.parameters[:6])
+            raise ValueError(
+                f"{part.where}.params: there is nothing for {part.target.__name__} among {names}; "
+                "use another optimizer, or a task that has such parameters, such as digits_mlp"
+            )
+        check_parameters(part, own_groups, sparse)
+        for group in own_groups:
+            lrs[group.name] = group.options.get("lr") or _scaled(part.lr, group.lr_scale)
+    return Plan(spec, tuple(groups), lrs, assignments, frozenset(sparse))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which optimizer trains which parameter groups, and which groups are frozen.
+
+    Attributes:
+        spec: the optimizer's configuration.
+        groups: all parameter groups, including the frozen ones.
+        lrs: the learning rate that a schedule multiplies, by the name of the group in the
+            optimizer; None where the optimizer has no lr. Groups that join later are added.
+        assignments: each optimizer of the configuration with the groups that it trains from the
+            start, which may be none.
+        sparse: names of the parameters whose gradients are sparse.
+    """
+
+    spec: OptimizerSpec
+    groups: tuple[ParamGroup, ...]
+    lrs: dict[str, float | None]
+    assignments: list[tuple[OptimizerSpec, list[ParamGroup]]]
+    sparse: frozenset[str]
+
+    @property
+    def frozen(self) -> dict[str, ParamGroup]:
+        """The groups that are frozen at the start, by name."""
+        return {group.name: group for group in self.groups if group.frozen}
+
+    def build(self) -> Optimizer:
+        """Build the optimizer; parameters of frozen groups no longer require a gradient."""
+        for group in self.frozen.values():
+            for _, parameter in group.parameters:
+                parameter.requires_grad_(False)
+        optimizers = [part.build(groups) for part, groups in self.assignments if groups]
+        return optimizers[0] if len(optimizers) == 1 else CompositeOptimizer(optimizers)
+
+    def build_frozen(self, name: str, options: Mapping[str, Any]) -> dict[int, Optimizer]:
+        """Build an optimizer over one frozen group, to be merged into the running optimizer.
+
+        Args:
+            name: the frozen group.
+            options: ``lr`` or ``lr_scale``, and the optimizer's own, as in a rule.
+
+        Returns:
+            Optimizers by the position of the one that they join: 0, or that of a composite's part.
+            A parameter goes to the part that would train it if nothing were frozen.
+
+        Raises:
+            ValueError: no group of that name is frozen, or the optimizer cannot train it.
+        """
+        frozen = self.frozen
+        if name not in frozen:
+            names = f"frozen are {', '.join(frozen)}" if frozen else "nothing is frozen"
+            raise ValueError(
+                f"there is no frozen group {name}; {names}. A rule with freeze: true makes one, "
+                "as in param_groups=freeze_backbone"
+            )
+        options = dict(options)
+        scale = options.pop("lr_scale", None) or 1.0
+        members = {parameter_name for parameter_name, _ in frozen[name].parameters}
+        joining: dict[int, Optimizer] = {}
+        position = 0
+        nothing_frozen = _assign(self.spec, self.groups)
+        for (part, trained), (_, groups) in zip(self.assignments, nothing_frozen, strict=True):
+            own_groups = [
+                ParamGroup(group.name, group.parameters, options, scale)
+                for group in groups
+                if group.parameters[0][0] in members
+            ]
+            if own_groups:
+                if issubclass(part.target, torch.optim.LBFGS):
+                    raise ValueError(
+                        f"LBFGS takes one parameter group, so that {name} cannot join it; use "
+                        "another optimizer, such as optimizer=adam"
+                    )
+                if not trained:
+                    raise ValueError(
+                        f"{name} is for {part.target.__name__}, which has nothing to train until "
+                        "then; leave something for it unfrozen"
+                    )
+                check_parameters(part, [*trained, *own_groups], self.sparse)
+                joining[position] = part.build(own_groups)
+            position += bool(trained)
+        return joining
+
+
+def _assign(
+    spec: OptimizerSpec, groups: Sequence[ParamGroup]
+) -> list[tuple[OptimizerSpec, list[ParamGroup]]]:
+    """Assign each parameter to the first optimizer that selects it; groups are split for that."""
+    if not spec.other:
+        return [(spec, list(groups))]
+    assignments: list[tuple[OptimizerSpec, list[ParamGroup]]] = []
+    unassigned = {name: parameter for group in groups for name, parameter in group.parameters}
+    for part in spec.chain:
+        selected = part.select(unassigned)
+        own_groups = []
+        for group in groups:
+            own = tuple(entry for entry in group.parameters if entry[0] in selected)
+            if own:
+                name = f"{group.name}/{part.target.__name__}"
+                own_groups.append(ParamGroup(name, own, group.options, group.lr_scale))
+        assignments.append((part, own_groups))
+        unassigned = {name: p for name, p in unassigned.items() if name not in selected}
+    return assignments
+
+
+def _all_options(spec: OptimizerSpec) -> set[str] | None:
+    """What a rule may set: the options of all optimizers; None if one accepts any option."""
+    options: set[str] = set()
+    for part in spec.chain:
+        names = argument_names(part.target)
+        if names is None:
+            return None
+        options.update(names[1:])
+    return options
+
+
+def _scaled(lr: float | None, factor: float) -> float | None:
+    # A string is refused with an explanation later, by torch.
+    return lr * factor if isinstance(lr, (int, float)) else None
 
 
 def sparse_parameter_names(module: nn.Module) -> set[str]:
-    """Names of the parameters that get sparse gradients: those of embeddings with sparse=True."""
+    """The names of the parameters with sparse gradients: of embeddings with ``sparse=True``."""
     return {
         f"{name}.weight" if name else "weight"
         for name, child in module.named_modules()
@@ -208,18 +211,18 @@ def sparse_parameter_names(module: nn.Module) -> set[str]:
 
 
 class CompositeOptimizer(Optimizer):
-    """Steps several optimizers, each on its own parameters, as one.
+    """Several optimizers, each over its own parameters, that step as one.
 
     Lightning, learning-rate schedules, clipping and checkpoints see one ordinary optimizer: its
-    ``param_groups`` are the parts' own dictionaries and its ``state`` is the one that all parts
-    share, so torch's ``state_dict`` and ``load_state_dict`` need nothing special. Returning two
-    optimizers to Lightning instead would mean manual optimization.
+    ``param_groups`` are the parts' own dictionaries and its ``state`` is shared by all parts, so
+    that torch's ``state_dict`` and ``load_state_dict`` work unchanged. Returning two optimizers to
+    Lightning would mean manual optimization instead.
 
     Args:
         optimizers: the parts, over disjoint parameters. ``defaults`` are the first one's.
 
     Raises:
-        ValueError: a part that cannot share a step, or fewer than two parts.
+        ValueError: a part evaluates the model several times per step, or there are fewer than two.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
@@ -232,19 +235,19 @@ class CompositeOptimizer(Optimizer):
                     "several times within its own step; use it alone, as optimizer=lbfgs or sam"
                 )
         self.optimizers = tuple(optimizers)
-        self._owners: list[int] = []  # of each group: the position of its part
+        self._owners: list[int] = []  # for each group the position of its part
         super().__init__([group for part in optimizers for group in part.param_groups], {})
         self.defaults = dict(optimizers[0].defaults)
         self._share()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take in a group that was added to one of the parts.
+        """Adopt a group that was added to one of the parts.
 
-        It comes last, wherever its part stands, so that the groups before it keep their places in
+        It comes last, whichever part it belongs to, so that earlier groups keep their positions in
         schedules and checkpoints.
 
         Raises:
-            ValueError: no part has the group, or another has some of its parameters.
+            ValueError: no part has the group, or another group has some of its parameters.
         """
         owners = [
             index
@@ -259,7 +262,7 @@ class CompositeOptimizer(Optimizer):
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if any(id(p) in known for p in param_group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")
-        # Not torch's own: that would write the first part's defaults into every part's groups.
+        # torch's own method would write the first part's defaults into the groups of all parts.
         self.param_groups.append(param_group)
         self._owners.append(owners[0])
 
@@ -275,7 +278,7 @@ class CompositeOptimizer(Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load as any optimizer does, then hand the new groups and state to the parts."""
+        """Load as any optimizer does, then give the new groups and state to the parts."""
         super().load_state_dict(state_dict)
         self._share()
 
@@ -284,3 +287,14 @@ class CompositeOptimizer(Optimizer):
             owned = zip(self.param_groups, self._owners, strict=True)
             part.param_groups = [group for group, owner in owned if owner == index]
             part.state = self.state
+
+
+def parts_of(optimizer: Optimizer) -> tuple[Optimizer, ...]:
+    """The parts of a composite, which any optimizer with ``optimizers`` is, else itself."""
+    parts = getattr(optimizer, "optimizers", ())
+    return tuple(inner for part in parts for inner in parts_of(part)) or (optimizer,)
+
+
+def class_names(optimizer: Optimizer) -> list[str]:
+    """The optimizer's class by name, or those of a composite's parts."""
+    return [type(part).__name__ for part in parts_of(optimizer)]

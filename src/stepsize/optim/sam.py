@@ -1,4 +1,7 @@
-"""SAM for loops that hand the optimizer a closure, as Lightning's does. Needs pytorch_optimizer."""
+"""Sharpness-aware minimization for Lightning, whose optimizers get a closure.
+
+Needs the extra ``optimizers``, which brings pytorch_optimizer.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from stepsize.config.instantiate import locate
 class SAM(pytorch_optimizer.SAM):
     """Sharpness-aware minimization (Foret et al., 2021, arXiv:2010.01412).
 
-    pytorch_optimizer's own class expects that gradients are there before ``step`` is called. Under
-    Lightning they would be those of the step before, taken uphill of other weights.
+    pytorch_optimizer's own class expects the gradients before ``step`` is called. Under Lightning
+    these would be the gradients of the previous step, at other weights.
 
     Args:
         params: parameters or groups.
@@ -25,7 +28,7 @@ class SAM(pytorch_optimizer.SAM):
             base optimizer's.
 
     Raises:
-        ValueError: the path names no optimizer that can take one step with a given gradient.
+        ValueError: the path names no optimizer, or one that evaluates the model in its step.
     """
 
     def __init__(self, params: Any, base_optimizer: str, **options: Any) -> None:

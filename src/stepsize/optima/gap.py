@@ -1,4 +1,4 @@
-"""The exact distance to a known optimum."""
+"""The gap: the training objective minus its known optimum, exact in float64."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ import torch
 from torch import nn
 
 from stepsize.data import InMemoryData
-from stepsize.modules import Module
 
 
 class Gap:
-    """The distance of the full training objective to its known minimum, in float64.
+    """The full training objective minus its known optimum, in float64.
 
     In float32 the loss itself is known to about 1e-7, and a gap below that would be noise, often
-    negative. A float64 twin of the module, on the CPU, is given the run's weights at each call.
+    negative. At each call the run's weights are copied into a float64 copy of the module, on the
+    CPU, and all training points are evaluated.
 
     Args:
-        module: before it is trained.
-        data: its data; all training points are evaluated, whatever the batch size.
+        module: has ``step`` as :class:`stepsize.modules.Module` does; not yet trained.
+        data: its data; the batch size makes no difference.
         optimum: the minimum f*.
     """
 
-    def __init__(self, module: Module, data: InMemoryData, optimum: float) -> None:
+    def __init__(self, module: nn.Module, data: InMemoryData, optimum: float) -> None:
         self.optimum = optimum
-        self._twin = copy.deepcopy(module).to("cpu", torch.float64).eval()
+        self._twin: Any = copy.deepcopy(module).to("cpu", torch.float64).eval()
         self._batch = tuple(t.double() if t.is_floating_point() else t for t in data.train)
 
     @classmethod
-    def where_known(cls, module: nn.Module, data: Any) -> Gap | None:
-        """The gap of a module that knows its optimum on these data, else None."""
-        if not (isinstance(module, Module) and isinstance(data, InMemoryData)):
+    def where_known(cls, module: Any, data: Any) -> Gap | None:
+        """The gap of a module whose ``optimum(data)`` is known, else None."""
+        if not (hasattr(module, "optimum") and isinstance(data, InMemoryData)):
             return None
         optimum = module.optimum(data)
         return None if optimum is None else cls(module, data, optimum)
 
     @property
     def floor(self) -> float:
-        """The smallest gap that the logarithm shows; one below it, or below 0, is shown as it.
+        """The smallest gap of which the logarithm is taken; smaller gaps are raised to it.
 
-        Next to f*, f is known to about eps |f*|, with eps = 2.2e-16 of float64. Where f* is 0,
-        nothing cancels and gaps are exact, but a gap of 0 must stand somewhere: at eps^2.
+        Near f*, f is known to about eps |f*|, with float64's eps = 2.2e-16. Where f* is 0, nothing
+        cancels and gaps are exact, but the logarithm of a gap of 0 needs a value: that of eps^2.
         """
         eps = sys.float_info.epsilon
         return eps * max(abs(self.optimum), eps)

@@ -1,4 +1,4 @@
-"""Known minima: what a run of linear or logistic regression can reach at best, in float64."""
+"""The optima of linear and logistic regression, in float64."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor
 from torch.nn import functional
 
 _MAX_NEWTON_STEPS = 200
-_SETTLED = 1e-7  # largest relative change of a logit in the last step; Newton squares it
+_CONVERGED = 1e-7  # largest relative change of a logit in the last step; Newton squares it
 _ROUNDING = 1e-10  # a margin this far below zero, relative to row and direction, counts as zero
 
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A minimum and where it is taken, in the shapes of ``torch.nn.Linear``, float64.
+    """A minimum and its weights, in the shapes of ``torch.nn.Linear``, float64.
 
     Attributes:
         value: The smallest value of the objective.
         weight: ``[k, d]``.
         bias: ``[k]``.
-        gradient_norm: Euclidean norm of the objective's gradient there; rounding is all of it.
+        gradient_norm: Euclidean norm of the objective's gradient there, which is rounding only.
     """
 
     value: float
@@ -34,7 +34,7 @@ class Optimum:
 def least_squares(x: Tensor, y: Tensor) -> Optimum:
     """Minimum over W and b of mean((xW' + b - y)^2), the mean over all n * k entries.
 
-    Where it is taken at many places, the W of smallest norm is returned.
+    Where many W have the minimal value, the one of smallest norm is returned.
 
     Args:
         x: Inputs ``[n, d]``.
@@ -57,16 +57,16 @@ def least_squares(x: Tensor, y: Tensor) -> Optimum:
 def logistic(x: Tensor, y: Tensor, l2: float = 0.0) -> Optimum | None:
     """Minimum over w and b of mean binary cross-entropy with logits xw + b, plus l2/2 |w|^2.
 
-    Damped Newton. The bias is not penalised. A minimum is returned only when a Newton step has
-    become so small that the next one is rounding. Where it is taken at many places, which of
-    them is returned depends on the columns' scales.
+    Damped Newton. The bias is not penalised. A minimum is returned only when a Newton step is so
+    small that the next one would be rounding. Where many weights have the minimal value, the
+    scales of the columns decide which of them are returned.
 
-    There is none when all labels are equal, nor, without the penalty, when a direction
-    separates the classes: signed margins >= 0 on every row and > 0 on some, so that the
-    objective falls along it for ever (Albert and Anderson, Biometrika 71, 1984). Every iterate
-    and every Newton step is tested for being such a direction, and one that passes is the
-    proof; on separable data the iteration runs into it. Classes that overlap by less
-    than a relative 1e-10 count as separable.
+    There is no minimum when all labels are equal, nor, without the penalty, when a direction
+    separates the classes: signed margins >= 0 on every row and > 0 on some, so that the objective
+    decreases along it without end (Albert and Anderson, Biometrika 71, 1984). Every iterate and
+    every Newton step is tested for being such a direction. One that passes is the proof, and on
+    separable data the iteration finds one. Classes that overlap by less than a relative 1e-10 count
+    as separable.
 
     Args:
         x: Inputs ``[n, d]``.
@@ -74,8 +74,8 @@ def logistic(x: Tensor, y: Tensor, l2: float = 0.0) -> Optimum | None:
         l2: Strength of the penalty.
 
     Returns:
-        The minimum, with ``weight`` ``[1, d]`` and ``bias`` ``[1]``, or None: there is no finite
-        one, or Newton did not settle and no claim is made.
+        The minimum, with ``weight`` ``[1, d]`` and ``bias`` ``[1]``; None if there is no finite
+        one, or if Newton's method did not converge.
 
     Raises:
         ValueError: Wrong shapes, no rows, numbers that are not finite, labels other than 0 and
@@ -94,7 +94,7 @@ def logistic(x: Tensor, y: Tensor, l2: float = 0.0) -> Optimum | None:
     if (labels == labels[0]).all():
         return None
     x_mean = x.mean(0)
-    # Rows times their sign: a logit becomes a margin, the loss of a row -log sigmoid(margin).
+    # Each row times its sign, so that a logit becomes a margin and a loss -log sigmoid(margin).
     signed = (2 * labels - 1)[:, None] * functional.pad(x - x_mean, (0, 1), value=1.0)
     penalty = math.sqrt(l2) * torch.eye(x.shape[1], x.shape[1] + 1, dtype=torch.float64)
     basis = _basis(signed, l2)
@@ -120,8 +120,8 @@ def _checked(caller: str, values: Tensor) -> Tensor:
 
 
 def _basis(signed: Tensor, l2: float) -> Tensor:
-    # Coordinates in which Newton is well posed whatever the columns' scales: equilibrated, and
-    # without a penalty also orthonormal on the data, which leaves out the flat directions.
+    # Coordinates in which Newton is well posed for any scales of the columns: equilibrated, and
+    # without a penalty also orthonormal on the data, which removes the flat directions.
     scale = signed.square().mean(0).sqrt()
     scale[scale == 0] = 1.0
     if l2 > 0:
@@ -154,14 +154,14 @@ def _newton(signed: Tensor, penalty: Tensor) -> Tensor | None:
         if not penalty.any() and (_separates(signed, theta) or _separates(signed, step)):
             return None
         change = (signed @ step).abs() / (1 + (signed @ theta).abs())
-        if change.max() <= _SETTLED:
+        if change.max() <= _CONVERGED:
             return theta + step
         theta = theta + _step_length(signed, penalty, theta, step) * step
     return None
 
 
 def _newton_step(signed: Tensor, penalty: Tensor, theta: Tensor) -> Tensor | None:
-    # H = A'A, and the singular values of A reach twice as many digits down as those of H.
+    # H = A'A, and the singular values of A are accurate to twice as many digits as those of H.
     margins = signed @ theta
     scale = (torch.sigmoid(margins) * torch.sigmoid(-margins) / len(signed)).sqrt()
     factor = torch.cat([scale[:, None] * signed, penalty])
@@ -175,7 +175,7 @@ def _step_length(signed: Tensor, penalty: Tensor, theta: Tensor, step: Tensor) -
     value = _objective(signed, penalty, theta)
     slope = (_gradient(signed, penalty, theta) @ step).item()
     length = 1.0
-    # The last term forgives the rounding of two nearly equal values.
+    # The last term allows for the rounding of two nearly equal values.
     while _objective(signed, penalty, theta + length * step) > (
         value + 1e-4 * length * slope + 1e-14 * (1 + value)
     ):

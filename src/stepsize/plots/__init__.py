@@ -1,7 +1,7 @@
-"""Plots of a finished fit, to be named in a task's file as ``callbacks.plot``.
+"""Plots of what a run has trained; a task's file names one as ``callbacks.plot``.
 
-To add one, write a subclass of :class:`stepsize.plots.callback.Plot` in a file here, and name
-it below.
+To add one, write a subclass of :class:`stepsize.plots.callback.Plot` in a file here, and import it
+below.
 """
 
 from stepsize.plots.confusion_matrix import ConfusionMatrix

@@ -1,32 +1,35 @@
-"""Draws what a run has fitted, once, when training ends."""
+"""The base class of all plots: a callback that draws once, when training ends."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
+from stepsize.optim.plan import class_names
+from stepsize.run.atomic import replacing
 from stepsize.run.errors import one_line
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
+    from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
 
 
 class Plot(LeanCallback):
-    """Saves ``<name>.png`` and shows it as ``plot/<name>`` among TensorBoard's IMAGES.
+    """Saves ``<name>.png`` and logs it as ``plot/<name>`` among TensorBoard's IMAGES.
 
-    The kinds of plots are subclasses in :mod:`stepsize.plots`: each sets ``name`` and writes
-    ``draw``. A plot that cannot be drawn is a warning, never the end of a run.
+    Subclasses set ``name`` and write ``draw``. A plot that cannot be drawn is a warning; the run
+    does not fail.
 
     Args:
         dirpath: the folder.
@@ -42,18 +45,19 @@ class Plot(LeanCallback):
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
         """Draw into an empty figure of 6 x 4 inches.
 
-        Called in evaluation mode, without gradients; random numbers drawn here do not count.
+        Called in evaluation mode and without gradients. The global random generators are restored
+        afterwards.
 
         Args:
-            figure: takes the axes.
-            module: what was trained, on whatever device it is.
+            figure: where to add axes.
+            module: the trained module, on any device.
             data: the run's data module, its tensors on the CPU.
 
         Returns:
-            What was reached, to end the title: "mean squared error 0.0101".
+            The end of the title, such as "mean squared error 0.0101".
 
         Raises:
-            ValueError: this kind of plot does not suit the module or the data.
+            ValueError: the module or the data cannot be drawn in this kind of plot.
         """
         raise TypeError(f"{type(self).__name__} must define draw(figure, module, data) -> str")
 
@@ -61,48 +65,53 @@ class Plot(LeanCallback):
         if not trainer.is_global_zero:
             return
         try:
-            with _undisturbed(pl_module):
-                image = self._render(trainer, pl_module)
-            self._save(image)
-            self._show(image, trainer)
+            data = getattr(trainer, "datamodule", None)
+            image = self.save(pl_module, data, trainer.optimizers, trainer.global_step)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(
+                        f"plot/{self.name}", image, trainer.global_step, dataformats="HWC"
+                    )
         except Exception as error:
-            log.debug("drawing %s ended with this error", self.file.name, exc_info=True)
+            log.debug("drawing %s raised this error", self.file.name, exc_info=True)
             log.warning("%s was not drawn: %s", self.file.name, one_line(error))
 
-    def _render(self, trainer: pl.Trainer, module: pl.LightningModule) -> np.ndarray:
-        """The plot as an array of bytes [height, width, 3]."""
-        from stepsize.plots.style import rendered, styled, write_title
+    def save(
+        self, module: pl.LightningModule, data: Any, optimizers: Sequence[Optimizer], steps: int
+    ) -> np.ndarray:
+        """Draw a trained module and write the PNG.
 
-        with styled() as figure:
-            reached = self.draw(figure, module, getattr(trainer, "datamodule", None))
-            optimizer = " and ".join(_names(trainer.optimizers))
-            steps = f"{trainer.global_step:,} step{'' if trainer.global_step == 1 else 's'}"
-            write_title(figure, f"{self.title} with {optimizer} after {steps}: {reached}")
-            return rendered(figure)
+        Args:
+            module: its modes and the random generators are as before afterwards.
+            data: the run's data module.
+            optimizers: the title names their classes.
+            steps: the optimizer steps of the title.
 
-    def _save(self, image: np.ndarray) -> None:
+        Returns:
+            The plot as an array of bytes ``[height, width, 3]``.
+
+        Raises:
+            ValueError: this kind of plot does not suit the module or the data.
+        """
         from matplotlib.image import imsave
 
-        from stepsize.plots.style import DPI
+        from stepsize.plots.style import DPI, rendered, styled, write_title
 
+        with _evaluating(module), styled() as figure:
+            reached = self.draw(figure, module, data)
+            after = f"{steps:,} step{'' if steps == 1 else 's'}"
+            names = " and ".join(name for o in optimizers for name in class_names(o))
+            write_title(figure, f"{self.title} with {names} after {after}: {reached}")
+            image = rendered(figure)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_suffix(".part")
-        imsave(part, image, format="png", dpi=DPI)
-        os.replace(part, self.file)
-
-    def _show(self, image: np.ndarray, trainer: pl.Trainer) -> None:
-        from pytorch_lightning.loggers import TensorBoardLogger
-
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    f"plot/{self.name}", image, trainer.global_step, dataformats="HWC"
-                )
+        with replacing(self.file) as part:
+            imsave(part, image, format="png", dpi=DPI)
+        return image
 
 
 @contextmanager
-def _undisturbed(module: pl.LightningModule) -> Iterator[None]:
-    """Evaluation mode without gradients; modes and random generators are put back afterwards."""
+def _evaluating(module: pl.LightningModule) -> Iterator[None]:
+    """Evaluation mode without gradients; modes and random generators are restored afterwards."""
     modes = {part: part.training for part in module.modules()}
     cuda = [module.device] if module.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(cuda):
@@ -112,12 +121,3 @@ def _undisturbed(module: pl.LightningModule) -> Iterator[None]:
         finally:
             for part, mode in modes.items():
                 part.training = mode
-
-
-def _names(optimizers: Any) -> list[str]:
-    """The classes of optimizers, of a composite's parts one by one."""
-    names = []
-    for optimizer in optimizers:
-        parts = getattr(optimizer, "optimizers", None)
-        names += _names(parts) if parts else [type(optimizer).__name__]
-    return names

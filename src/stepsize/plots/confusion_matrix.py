@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""The confusion matrix of a classifier."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from stepsize.plots.callback import Plot
-from stepsize.plots.evaluate import margins, outcome, predict, validation_set
+from stepsize.plots.evaluate import correct, margins, predict, validation_set
 from stepsize.plots.style import BLUE, FAINT, GREY, INK, VERMILION, mix, note
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class ConfusionMatrix(Plot):
     """Counts of the validation set by true class (rows) and predicted class (columns).
 
-    Each row's tint is the share of its class: blue on the diagonal, vermilion off it. Where there
-    is no validation set, the training set is counted.
+    A cell's tint is its share of the row: blue on the diagonal, vermilion elsewhere. Where there is
+    no validation set, the training set is counted.
     """
 
     name = "confusion_matrix"
@@ -42,7 +42,7 @@ class ConfusionMatrix(Plot):
                     continue
                 colour = BLUE if true == guess else VERMILION
                 share = count / int(rows[true])
-                # A single error in a large class must still be seen.
+                # A single error in a large class must still be visible.
                 tint = 0.85 * share if true == guess else 0.25 + 0.6 * share
                 image[true, guess] = torch.tensor(mix(colour, tint))
                 axes.text(
@@ -66,4 +66,4 @@ class ConfusionMatrix(Plot):
             )  # fmt: skip
         if not valid.any():
             note(axes, "no finite score")
-        return outcome(valid & (scores.argmax(1) == target), scores)
+        return correct(valid & (scores.argmax(1) == target), scores)

@@ -1,4 +1,4 @@
-"""Where in the plane a classifier chooses which class."""
+"""A classifier's decision boundary in the plane, with the training points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stepsize.plots.callback import Plot
-from stepsize.plots.evaluate import margins, outcome, predict, training_set
+from stepsize.plots.evaluate import correct, margins, predict, training_set
 from stepsize.plots.style import CYCLE, INK, mix, note
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ _ACROSS, _UP = 240, 160  # points of the grid
 
 
 class DecisionBoundary(Plot):
-    """The training points, the probability of their classes as a tint, and the boundary as a line.
+    """The training points, class probabilities as a tint, and the decision boundary as a line.
 
-    For two inputs and up to seven classes. Points on the wrong side are ringed.
+    For two inputs and up to seven classes. Misclassified points have a dark edge.
     """
 
     name = "decision_boundary"
@@ -31,7 +31,9 @@ class DecisionBoundary(Plot):
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
         inputs = training_set(data)
         if len(inputs) != 2 or inputs[0].shape[1:] != (2,):
-            raise ValueError("a decision boundary is drawn for two inputs; see Scores")
+            raise ValueError(
+                "a decision boundary is drawn for two inputs; use stepsize.plots.Scores"
+            )
         x, y = inputs
         scores = margins(predict(module, x))
         if scores.shape[1] > len(CYCLE):
@@ -45,19 +47,19 @@ class DecisionBoundary(Plot):
         _regions(axes, module, scores.shape[1], (left, right, bottom, top))
         for index in range(scores.shape[1]):
             own, errors = x[y == index], x[(y == index) & wrong]
-            look: dict[str, Any] = {"s": 26, "marker": _MARKERS[index]}
+            marker: dict[str, Any] = {"s": 26, "marker": _MARKERS[index]}
             axes.scatter(
-                *own.T.numpy(), color=CYCLE[index], edgecolors="white", linewidths=0.6, **look,
+                *own.T.numpy(), color=CYCLE[index], edgecolors="white", linewidths=0.6, **marker,
                 label=f"class {index}",
             )  # fmt: skip
             axes.scatter(
-                *errors.T.numpy(), color=CYCLE[index], edgecolors=INK, linewidths=1.3, **look
+                *errors.T.numpy(), color=CYCLE[index], edgecolors=INK, linewidths=1.3, **marker
             )
         if wrong.any():
             axes.scatter([], [], s=26, color="white", edgecolors=INK, linewidths=1.3, label="wrong")
         axes.legend(framealpha=0.85, edgecolor="none", handletextpad=0.2, borderpad=0.3)
         axes.set(xlim=(left, right), ylim=(bottom, top))
-        return outcome(~wrong, scores)
+        return correct(~wrong, scores)
 
 
 def _regions(
@@ -79,7 +81,7 @@ def _regions(
     lead = _lead(scores).reshape(classes, _UP, _ACROSS)
     plane = across.numpy(), up.numpy()
     drawn = False
-    # Between two classes the line of one is the line of the other.
+    # Two classes have the same boundary, which is drawn once.
     for surface in lead[: 1 if classes == 2 else classes]:
         if surface.min() < 0 < surface.max():
             axes.contour(*plane, surface.numpy(), levels=[0], colors=INK, linewidths=1.6)
@@ -89,10 +91,7 @@ def _regions(
 
 
 def _lead(scores: Tensor) -> Tensor:
-    """Each class's score minus the best of the others, scaled to stay drawable: [classes, n]."""
-    leads = []
-    for index in range(scores.shape[1]):
-        others = torch.cat([scores[:, :index], scores[:, index + 1 :]], 1)
-        leads.append(scores[:, index] - others.max(1).values)
-    lead = torch.stack(leads)
+    """Each class's score minus the best of the others, scaled to at most 1: [classes, n]."""
+    best, second = scores.topk(2, 1).values.T[:, :, None]
+    lead = (scores - torch.where(scores == best, second, best)).T
     return lead / lead.abs().max().clamp(min=1e-300)

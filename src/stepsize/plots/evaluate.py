@@ -1,4 +1,4 @@
-"""The trained model's answers, for drawing."""
+"""The trained model's predictions, for plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stepsize.data import Tensors
 
-_AT_ONCE = 2048  # points per evaluation, so that a large set does not need a large memory
+_BATCH = 2048  # points per evaluation, so that a large set does not need much memory
 
 
 def predict(module: pl.LightningModule, *inputs: Tensor) -> Tensor:
@@ -24,51 +24,55 @@ def predict(module: pl.LightningModule, *inputs: Tensor) -> Tensor:
         The output, ``[n, ...]``.
     """
     like = next(module.parameters())
-    chunks = zip(*(tensor.split(_AT_ONCE) for tensor in inputs), strict=True)
-    outputs = [module(*(_placed(tensor, like) for tensor in chunk)) for chunk in chunks]
+    chunks = zip(*(tensor.split(_BATCH) for tensor in inputs), strict=True)
+    outputs = [
+        module(*(t.to(like) if t.is_floating_point() else t.to(like.device) for t in chunk))
+        for chunk in chunks
+    ]
     return torch.cat([output.detach().cpu().double() for output in outputs])
 
 
 def training_set(data: Any) -> Tensors:
-    """The inputs and, last, the target.
+    """The inputs and, last, the target of the training set.
 
     Raises:
-        ValueError: the data module does not hold its data in memory.
+        ValueError: the data module does not have its data in memory.
     """
-    return _held(data, "train")
+    return _tensors(data, "train")
 
 
 def validation_set(data: Any) -> tuple[Tensors, str]:
-    """The inputs and, last, the target of the validation set, and the word for it.
+    """The inputs and, last, the target of the validation set, and its name: "validation".
 
-    Where there is none, the training set.
+    Where there is no validation set, the training set and "training".
     """
     if getattr(data, "val", None) is not None:
-        return _held(data, "val"), "validation"
-    return _held(data, "train"), "training"
+        return _tensors(data, "val"), "validation"
+    return _tensors(data, "train"), "training"
 
 
 def margins(logits: Tensor) -> Tensor:
-    """Scores ``[n, classes]`` whose largest entry says the class, from ``[n, 1]`` or themselves."""
+    """Scores ``[n, classes]`` whose largest is the predicted class, from logits or ``[n, 1]``."""
     return torch.cat([-logits, logits], -1) / 2 if logits.shape[-1] == 1 else logits
 
 
-def outcome(right: Tensor, scores: Tensor) -> str:
-    """How many points a classifier gets right ``[n]``, or has no scores ``[n, classes]`` for."""
+def correct(hits: Tensor, scores: Tensor) -> str:
+    """How many points are classified correctly, or how many have scores that are not finite.
+
+    Args:
+        hits: whether each point is classified correctly, ``[n]``.
+        scores: ``[n, classes]``.
+    """
     lost = int((~scores.isfinite().all(1)).sum())
     if lost:
-        return f"{lost:,} of {len(right):,} scores are not finite"
-    return f"{int(right.sum()):,} of {len(right):,} right ({right.double().mean():.1%})"
+        return f"{lost:,} of {len(hits):,} scores are not finite"
+    return f"{int(hits.sum()):,} of {len(hits):,} correct ({hits.double().mean():.1%})"
 
 
-def _held(data: Any, name: str) -> Tensors:
+def _tensors(data: Any, name: str) -> Tensors:
     tensors = getattr(data, name, None)
     if not isinstance(tensors, tuple) or len(tensors) < 2:
         raise ValueError(
             f"{type(data).__name__}.{name} must be a tuple of tensors, inputs first, target last"
         )
     return tensors
-
-
-def _placed(tensor: Tensor, like: Tensor) -> Tensor:
-    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)

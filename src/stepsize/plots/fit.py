@@ -1,4 +1,4 @@
-"""Data and the fitted line or curve."""
+"""The training points and the fitted line or curve."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from stepsize.plots.style import BLUE, FAINT, GREY, note
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FEW = 50  # points whose residuals can be told apart
+_FEW = 50  # up to so many points, residuals are drawn
 
 
 class Fit(Plot):
     """The training points and the model's output over their range, for one input and one output.
 
-    The view is made for the data: of a fit far away from them, only what comes near is seen, and
-    the plot says so.
+    The view is that of the data. The part of a fit that is far away from them is not visible, and
+    the plot says so if nothing of it is.
     """
 
     name = "fit"
@@ -31,7 +31,9 @@ class Fit(Plot):
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
         inputs = training_set(data)
         if len(inputs) != 2 or any(tensor[0].numel() != 1 for tensor in inputs):
-            raise ValueError("a fit is drawn for one input and one output; see Predictions")
+            raise ValueError(
+                "a fit is drawn for one input and one output; use stepsize.plots.Predictions"
+            )
         x, y = (tensor.reshape(-1, 1).double() for tensor in inputs)
         left, right = _widened(x, 0.04)
         grid = torch.linspace(left, right, 600, dtype=torch.float64)
@@ -43,7 +45,7 @@ class Fit(Plot):
         near = curve[(curve - y.mean()).abs() < 2 * (y.max() - y.min())]
         bottom, top = _widened(torch.cat([y.reshape(-1), near]), 0.06)
         seen = curve.isfinite() & (curve > bottom) & (curve < top)
-        # Far outside the view a point only gives the line its direction; drawing routines overflow.
+        # Far outside the view a point only gives the line its direction; larger values overflow.
         curve = curve.clamp(bottom - 100 * (top - bottom), top + 100 * (top - bottom))
 
         if len(x) <= _FEW and seen.any():
@@ -68,7 +70,7 @@ class Fit(Plot):
 
 
 def _widened(values: Tensor, share: float) -> tuple[float, float]:
-    """The range of the values, widened on both sides by a share of it."""
+    """The range of the values, widened by a share of it on both sides."""
     low, high = values.min().item(), values.max().item()
     pad = share * (high - low) or 0.5
     return low - pad, high + pad

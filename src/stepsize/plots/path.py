@@ -1,4 +1,4 @@
-"""The way of a point through the plane, remembered in bounded memory."""
+"""The path of a point in the plane, stored in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST = 20_000
 
 
 class Path:
-    """Points by step; past ``most``, every other one is forgotten, and only every other one taken.
+    """Points by step, thinned out evenly: beyond ``most`` points, every other one is dropped.
 
     Args:
-        most: the largest number of points kept.
+        most: the largest number of points.
 
     Attributes:
-        stride: points are kept at the steps that it divides.
+        stride: points are stored at the multiples of this number of steps.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -30,18 +30,18 @@ class Path:
         return len(self._points)
 
     def wants(self, step: int) -> bool:
-        """Whether the point at this step is to be kept and is not yet."""
+        """Whether the point at this step is needed and not yet stored."""
         return step % self.stride == 0 and step not in self._points
 
     def add(self, step: int, point: Tensor) -> None:
-        """Keep a point ``[2]``, which must not change afterwards. It may stay on its device."""
+        """Store a point ``[2]``, which must not change afterwards. It may stay on its device."""
         self._points[step] = point
         if len(self._points) > self.most:
             self.stride *= 2
             self._points = {s: p for s, p in self._points.items() if s % self.stride == 0}
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Path:
-        """The same steps with what ``change`` makes of each point."""
+        """A path of the same steps, with ``change`` applied to each point."""
         path = Path(self.most)
         path.stride = self.stride
         path._points = {step: change(point) for step, point in self._points.items()}

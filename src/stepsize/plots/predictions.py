@@ -1,4 +1,4 @@
-"""Predicted against measured, for a regression with more than one input."""
+"""Predicted against measured values, for a regression with more than one input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Predictions(Plot):
-    """A point per training point; on the diagonal, the prediction is right.
+    """One point per training point; on the diagonal, the prediction is correct.
 
-    The view is the range of what was measured, widened for predictions up to its own width away.
+    The view is the range of the measured values, widened for predictions up to its width away.
     """
 
     name = "predictions"

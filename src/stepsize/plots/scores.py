@@ -1,4 +1,4 @@
-"""How far a two-class classifier tells its classes apart, whatever the number of inputs."""
+"""Histograms of a two-class classifier's scores, for any number of inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from stepsize.plots.callback import Plot
-from stepsize.plots.evaluate import margins, outcome, predict, training_set
+from stepsize.plots.evaluate import correct, margins, predict, training_set
 from stepsize.plots.style import BLUE, GREY, INK, VERMILION, mix, note
 
 if TYPE_CHECKING:
@@ -19,14 +19,17 @@ _BINS = 40
 
 
 class Scores(Plot):
-    """The data projected on the model's score, its log-odds of class 1: class 1 up, class 0 down.
+    """Histograms of the score, the log-odds of class 1: class 1 upwards, class 0 downwards.
 
-    A score above 0 is a prediction of class 1; what lies on the wrong side is drawn solid.
+    A score above 0 predicts class 1. Bins of misclassified points are drawn solid.
 
     Args:
         dirpath: the folder.
         title: begins the title.
         classes: the names of class 0 and class 1.
+
+    Raises:
+        ValueError: not two names.
     """
 
     name = "scores"
@@ -41,6 +44,7 @@ class Scores(Plot):
 
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
         import numpy as np
+        from matplotlib.ticker import MaxNLocator
 
         *inputs, target = training_set(data)
         logits = margins(predict(module, *inputs))
@@ -48,12 +52,12 @@ class Scores(Plot):
             raise ValueError(f"scores are drawn for two classes; got {logits.shape[1]}")
         score, y = (logits[:, 1] - logits[:, 0]).numpy(), target.numpy()
         finite = np.isfinite(score)
-        right = finite & ((score > 0) == y)
+        hits = finite & ((score > 0) == y)
 
         reach = 1e-6 if finite.any() else 1.0
         low, high = score[finite].min(initial=-reach), score[finite].max(initial=reach)
         width = (high - low) / _BINS
-        # 0, where the prediction changes, is the edge of a bin.
+        # 0, where the predicted class changes, is the edge of a bin.
         edges = width * np.arange(np.floor(low / width), np.ceil(high / width) + 1)
         highest = [1, 1]
         axes = figure.add_subplot(
@@ -70,7 +74,7 @@ class Scores(Plot):
                 edgecolor="white",
                 color=[colour if wrong else mix(colour, 0.5) for wrong in wrong_side],
             )  # fmt: skip
-            counted = f"{(own & right).sum():,} of {(y == label).sum():,} right"
+            counted = f"{(own & hits).sum():,} of {(y == label).sum():,} correct"
             axes.text(
                 0.02, 0.97 if label else 0.03, f"{self.classes[label]}: {counted}",
                 transform=axes.transAxes, va="top" if label else "bottom", color=colour,
@@ -80,14 +84,8 @@ class Scores(Plot):
         axes.axvline(0, color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
         room = 0.12 * sum(highest)  # for the two lines of text
         axes.set(xlim=edges[[0, -1]], ylim=(-highest[0] - room, highest[1] + room))
-        axes.yaxis.set_major_locator(_whole_numbers())
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
         if not finite.any():
             note(axes, "no finite score")
-        return outcome(torch.from_numpy(right), logits)
-
-
-def _whole_numbers() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=7, integer=True)
+        return correct(torch.from_numpy(hits), logits)

@@ -1,4 +1,4 @@
-"""How all plots look: size, type and colours that survive a projector and colour blindness."""
+"""The style of all plots: size, fonts, and colours for a projector and colour-blind readers."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[Figure]:
-    """Give an empty figure; what is drawn inside the ``with`` block has this style.
+    """An empty figure; everything drawn inside the ``with`` block has this style.
 
-    pyplot, which keeps every figure alive and may open windows, is not involved, and the user's
-    own matplotlib settings are as before afterwards.
+    pyplot is not used, because it keeps every figure in memory and may open windows. The user's own
+    matplotlib settings are restored afterwards.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -70,7 +70,7 @@ def styled() -> Iterator[Figure]:
 
 
 def write_title(figure: Figure, sentence: str) -> None:
-    """Write one sentence above the axes; one too long for a line is broken after its colon."""
+    """Write a title above the axes; one that is too long for a line is broken after its colon."""
     lines = [sentence]
     if len(sentence) > _TITLE_WIDTH:
         parts = sentence.replace(": ", ":\n", 1).split("\n")
@@ -87,7 +87,7 @@ def rendered(figure: Figure) -> np.ndarray:
 
 
 def note(axes: Axes, text: str) -> None:
-    """Say in the middle of the axes what cannot be shown."""
+    """Write a note in the middle of the axes, about something that cannot be shown."""
     axes.text(
         0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=VERMILION,
         fontsize=11, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 6},

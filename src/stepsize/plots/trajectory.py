@@ -1,4 +1,4 @@
-"""The way of the parameters over the function that they minimise."""
+"""The trajectory of the parameters on the contours of the function that they minimise."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS, _UP = 240, 160  # points of the grid
-_REACH = 2.0  # how far, in extents of start and minimum, a wild path may widen the view
+_REACH = 2.0  # a path widens the view by at most this many extents of start and minimum
 _LEVELS = 14
 
 
 class Trajectory(Plot):
     """All iterates on the contours of f, with the start, the minimum and the end marked.
 
-    For a :class:`stepsize.modules.Minimizer`, whose network has the parameter ``x`` and gives f of
-    many points as ``surface(points)``. A :class:`~stepsize.nets.Quadratic` of more than two
+    For a :class:`stepsize.modules.Minimizer`, whose network has the parameter ``x`` and computes f
+    of many points as ``surface(points)``. A :class:`~stepsize.nets.Quadratic` of more than two
     dimensions is shown in the plane of the eigenvectors with the smallest and the largest
-    eigenvalue: the slow direction to the right, the steep one upwards.
+    eigenvalue: the flattest direction to the right, the steepest one upwards.
 
-    The iterates travel in the checkpoint, so that a resumed run's path is whole.
+    The iterates are saved in the checkpoint, so that the path of a resumed run is complete.
     """
 
     name = "trajectory"
@@ -61,12 +61,12 @@ class Trajectory(Plot):
 
     @staticmethod
     def plane_of(module: nn.Module) -> Tensor | None:
-        """Orthonormal rows ``[2, dim]`` that points are shown in; None for points of the plane."""
+        """Orthonormal rows ``[2, dim]`` to project points on; None where they are in the plane."""
         net = getattr(module, "net", None)
         return _slow_and_steep(net) if isinstance(net, Quadratic) and net.dim > 2 else None
 
     def point_of(self, module: nn.Module) -> Tensor | None:
-        """Where the parameters are now, ``[2]``; None for a model that has no such place."""
+        """The present point in the plane, ``[2]``; None for a model that has none."""
         x = getattr(getattr(module, "net", None), "x", None)
         if x is None:
             return None
@@ -76,13 +76,14 @@ class Trajectory(Plot):
         return x.clone() if x.shape == (2,) else None
 
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
+        self.plane = self.plane_of(module)
         end = self.point_of(module)
         net: Any = getattr(module, "net", None)
         if end is None or not hasattr(net, "surface"):
             raise ValueError("a trajectory is drawn for a surface of two numbers or a Quadratic")
         points = torch.cat([self.path.points().double(), end[None].cpu().double()])
         finite = points.isfinite().all(1)
-        # What comes after the first point that is not finite means nothing.
+        # Points after the first one that is not finite have no meaning.
         drawn = points[: int(finite.long().cumprod(0).sum())]
         minimum = _minimum(net)
 
@@ -97,7 +98,7 @@ class Trajectory(Plot):
             )
         low, high = _view(drawn, minimum)
         self._contours(axes, net, low, high)
-        _way(axes, drawn, minimum, low, high, ended=bool(finite.all()))
+        _draw_path(axes, drawn, minimum, low, high, ended=bool(finite.all()))
         axes.set(xlim=(float(low[0]), float(high[0])), ylim=(float(low[1]), float(high[1])))
         if not len(drawn):
             return "not finite from the start"
@@ -107,7 +108,7 @@ class Trajectory(Plot):
         return f"f = {value:.3g}" if math.isfinite(value) else "f is not finite"
 
     def _contours(self, axes: Axes, net: Any, low: Tensor, high: Tensor) -> None:
-        """Tint f from white in the valley to blue on the hills, evenly in its logarithm."""
+        """Tint f from white where it is small to blue where it is large, on a logarithmic scale."""
         across, up = torch.linspace(low[0], high[0], _ACROSS), torch.linspace(low[1], high[1], _UP)
         grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).to(net.x)
         points = grid if self.plane is None else grid @ self.plane
@@ -143,7 +144,7 @@ def _minimum(net: nn.Module) -> Tensor | None:
 
 
 def _view(points: Tensor, minimum: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Corners of a view that shows start, minimum and as much of a wild path as makes sense."""
+    """Corners of a view of start, minimum and those points of the path that are not far away."""
     anchors = points[[0, -1]] if minimum is None else torch.stack([*points[:1], minimum])
     low, high = anchors.min(0).values, anchors.max(0).values
     longest = (high - low).max()
@@ -153,22 +154,27 @@ def _view(points: Tensor, minimum: Tensor | None) -> tuple[Tensor, Tensor]:
     near = (points > low - _REACH * extent) & (points < high + _REACH * extent)
     shown = torch.cat([anchors, points[near.all(1)]])
     low, high = shown.min(0).values, shown.max(0).values
-    half = 0.62 * (high - low).max().maximum(0.5 * longest)  # as far to the side as upwards
+    half = 0.62 * (high - low).max().maximum(0.5 * longest)  # the same in both directions
     centre = (low + high) / 2
     return centre - half, centre + half
 
 
-def _way(
+def _draw_path(
     axes: Axes, points: Tensor, minimum: Tensor | None, low: Tensor, high: Tensor, ended: bool
 ) -> None:
     extent = high - low
-    # Far outside the view a point only gives the line its direction; drawing routines overflow.
-    way = points.maximum(low - 100 * extent).minimum(high + 100 * extent)
+    # Far outside the view a point only gives the line its direction; larger values overflow.
+    path = points.maximum(low - 100 * extent).minimum(high + 100 * extent)
     outside = ((points < low) | (points > high)).any(1)
-    left = int((~outside).nonzero().max()) + 2 if len(way) else 0  # from here on, never in view
-    size = 4.0 if len(way) <= 100 else 1.8
+    left = int((~outside).nonzero().max()) + 2 if len(path) else 0  # later points are outside
+    size = 4.0 if len(path) <= 100 else 1.8
     axes.plot(
-        *way[:left].T.numpy(), color=VERMILION, linewidth=0.9, marker="o", markersize=size, zorder=3
+        *path[:left].T.numpy(),
+        color=VERMILION,
+        linewidth=0.9,
+        marker="o",
+        markersize=size,
+        zorder=3,
     )
     if outside.any():
         axes.text(
@@ -177,11 +183,11 @@ def _way(
         )  # fmt: skip
     if minimum is not None:
         _mark(axes, minimum, "minimum", "*", INK, INK)
-    if len(way):
-        _mark(axes, way[0], "start", "o", INK, "white")
-    near = minimum is not None and ((way[-1:] - minimum) / extent).abs().max() < 0.04
+    if len(path):
+        _mark(axes, path[0], "start", "o", INK, "white")
+    near = minimum is not None and ((path[-1:] - minimum) / extent).abs().max() < 0.04
     if ended and not near and not outside[-1]:
-        _mark(axes, way[-1], "end", "o", INK, VERMILION)
+        _mark(axes, path[-1], "end", "o", INK, VERMILION)
 
 
 def _mark(axes: Axes, point: Tensor, text: str, marker: str, edge: str, face: str) -> None:

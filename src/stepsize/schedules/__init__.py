@@ -1,1 +1,1 @@
-"""Learning-rate schedules from configuration."""
+"""Learning-rate schedules from configuration; the files of conf/scheduler."""

@@ -1,7 +1,7 @@
-"""Configuration and the run's length -> Lightning's ``lr_scheduler`` entry.
+"""From a schedule's configuration and the run's length to Lightning's ``lr_scheduler`` entry.
 
-A schedule's file is flat: the scheduler's arguments and Lightning's keys side by side. Schedulers
-and functions inside it are nested YAML with a ``_target_``. A duration may be a share of the run,
+The configuration is flat: the scheduler's arguments and Lightning's keys side by side. Nested
+schedulers and functions are nested YAML with a ``_target_``. A duration may be a share of the run,
 ``5%``, or ``rest``; see :mod:`stepsize.schedules.durations`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -38,6 +38,14 @@ from stepsize.schedules.durations import REST, Stretch, count_positions, is_dura
 
 log = logging.getLogger(__name__)
 
+# Arguments that torch takes as one learning rate for all groups, or as a list with one for each.
+_LR_ARGUMENTS: dict[type, tuple[str, ...]] = {
+    OneCycleLR: ("max_lr",),
+    CyclicLR: ("base_lr", "max_lr"),
+    SWALR: ("swa_lr",),
+    ReduceLROnPlateau: ("min_lr",),
+}
+
 
 def build_schedule(
     config: Mapping[str, Any] | None,
@@ -52,41 +60,34 @@ def build_schedule(
     Args:
         config: ``_target_``, the scheduler's arguments, and ``interval`` (``step``, which is the
             default here, or ``epoch``), ``frequency``, ``monitor``, ``strict`` and ``name`` as in
-            Lightning's ``configure_optimizers``; plain containers. Empty or None: a constant rate.
-        optimizer: whose rates it drives. Rates that the config gives as one number are those of a
-            group with the optimizer's own lr; other groups get them in proportion.
+            Lightning's ``configure_optimizers``; plain containers. Empty or None: a constant
+            learning rate.
+        optimizer: the schedule changes its learning rates. A learning rate that the config gives as
+            one number is for a group with the optimizer's own lr; other groups get it in proportion
+            to theirs.
         total_steps: optimizer steps of the whole run.
         steps_per_epoch: optimizer steps of a full epoch.
         monitor: the tag that ReduceLROnPlateau watches where the config names none.
 
     Returns:
-        The entry for ``configure_optimizers``, or None for a constant rate.
+        The entry for ``configure_optimizers``, or None for a constant learning rate.
 
     Raises:
-        ValueError: a key or a value that does not fit; the message says what does.
+        ValueError: a key or a value that is not allowed; the message says what is.
     """
     if not config:
         return None
     arguments = {key: value for key, value in config.items() if key not in LIGHTNING_KEYS}
-    entry: dict[str, Any] = {
-        "interval": "step",
-        "frequency": 1,
-        "monitor": None,
-        "strict": True,
-        "name": None,
-    }
-    entry.update({key: config[key] for key in LIGHTNING_KEYS if key in config})
+    entry: dict[str, Any] = {key: config.get(key, value) for key, value in LIGHTNING_KEYS.items()}
     _check_entry(entry)
     try:
         run = count_positions(total_steps, steps_per_epoch, entry["interval"], entry["frequency"])
     except ValueError as error:
         raise ValueError(f"scheduler.{error}") from None
     if run == 1 and total_steps > 1:
-        log.warning(
-            "scheduler.interval=epoch: the run has one epoch, so the rate stays at its start"
-        )
+        log.warning("scheduler.interval=epoch: the run has one epoch, so the lr stays constant")
 
-    scheduler = SchedulerTree(optimizer, run).build(arguments)
+    scheduler = _Builder(optimizer, run).build(arguments)
     if not isinstance(scheduler, LRScheduler):
         raise ValueError(
             f"scheduler._target_={config['_target_']} makes a {type(scheduler).__name__}, which is "
@@ -111,44 +112,33 @@ def _check_entry(entry: Mapping[str, Any]) -> None:
         raise ValueError(f"scheduler.strict={entry['strict']}: give true or false")
     for key in ("monitor", "name"):
         if entry[key] is not None and not isinstance(entry[key], str):
-            raise ValueError(f"scheduler.{key}={entry[key]}: give a word or null")
+            raise ValueError(f"scheduler.{key}={entry[key]}: give a string or null")
 
 
-# What torch takes as a number for all groups or as a list with one for each.
-_RATES: dict[type, tuple[str, ...]] = {
-    OneCycleLR: ("max_lr",),
-    CyclicLR: ("base_lr", "max_lr"),
-    SWALR: ("swa_lr",),
-    ReduceLROnPlateau: ("min_lr",),
-}
-
-
-class SchedulerTree:
-    """Builds a scheduler and what is nested in it, for one optimizer.
+class _Builder:
+    """Builds a scheduler and those nested in it, for one optimizer.
 
     Args:
-        optimizer: fresh, with the rates that its groups start from.
+        optimizer: new, with the learning rates that its groups start from.
         run: the run's length, in positions of the scheduler.
     """
 
     def __init__(self, optimizer: Optimizer, run: int) -> None:
         self.optimizer = optimizer
         self.run = run
-        # Taken now: building a scheduler changes the groups' rates.
-        self.rates: list[Any] = [group.get("lr") for group in optimizer.param_groups]
+        # Read now, because building a scheduler changes the groups' learning rates.
+        self.lrs: list[Any] = [group.get("lr") for group in optimizer.param_groups]
 
     def build(self, config: Mapping[str, Any]) -> Any:
-        """Build the outermost scheduler.
-
-        Args:
-            config: its ``_target_`` and arguments.
+        """Build the outermost scheduler from its ``_target_`` and arguments.
 
         Raises:
-            ValueError: names the path, what was given and what is allowed.
+            ValueError: names the argument, its value and what is allowed.
         """
         return self._call(config, "scheduler", Stretch.whole(self.run), extra=LIGHTNING_KEYS)
 
     def _build(self, node: Any, where: str, stretch: Stretch) -> Any:
+        """Build any value: nested targets are called and durations converted to positions."""
         if isinstance(node, Mapping) and "_target_" in node:
             return self._call(node, where, stretch)
         if isinstance(node, Mapping):
@@ -161,8 +151,9 @@ class SchedulerTree:
             raise ValueError(f"{where}={error}") from None
 
     def _call(
-        self, node: Mapping[str, Any], where: str, stretch: Stretch, extra: tuple[str, ...] = ()
+        self, node: Mapping[str, Any], where: str, stretch: Stretch, extra: Collection[str] = ()
     ) -> Any:
+        """Call a node's ``_target_`` with its arguments, built for this stretch of the run."""
         target = locate_node(node, where)
         given = {key: value for key, value in node.items() if key != "_target_"}
         check_arguments(target, given, where, extra)
@@ -185,7 +176,7 @@ class SchedulerTree:
         return made
 
     def _sequence(self, given: Mapping[str, Any], where: str, stretch: Stretch) -> dict[str, Any]:
-        """The parts of a SequentialLR, each over its own stretch."""
+        """The arguments of a SequentialLR, each of its schedulers built for its own stretch."""
         parts, place = given["schedulers"], f"{where}.milestones={given['milestones']}"
         starts = _positions(given["milestones"], place, stretch)
         if len(starts) != len(parts) - 1:
@@ -201,30 +192,32 @@ class SchedulerTree:
     def _keep_ratios(
         self, target: Callable[..., Any], arguments: dict[str, Any], where: str
     ) -> None:
-        """Turn a rate for all groups into one for each, in proportion to the groups' own rates."""
+        """Turn one learning rate for all groups into a list, in proportion to the groups' own."""
         base = self.optimizer.defaults.get("lr")
-        if base is None or all(rate == base for rate in self.rates):
+        if base is None or all(lr == base for lr in self.lrs):
             return
-        for key in next((keys for kind, keys in _RATES.items() if is_kind(target, kind)), ()):
+        keys = next((keys for kind, keys in _LR_ARGUMENTS.items() if is_kind(target, kind)), ())
+        for key in keys:
             value = arguments.get(key)
             if not isinstance(value, (int, float)) or value == 0:
                 continue
             if base == 0:
                 raise ValueError(
-                    f"{where}.{key}={value} cannot be scaled to groups with other rates when the "
-                    "optimizer's lr is 0; give a list with one for each group"
+                    f"{where}.{key}={value} cannot be scaled to groups with other learning rates "
+                    "when the optimizer's lr is 0; give a list with one for each group"
                 )
-            arguments[key] = [float(value * rate / base) for rate in self.rates]
+            arguments[key] = [float(value * lr / base) for lr in self.lrs]
         if arguments.get("eta_min"):
             log.warning(
-                "%s.eta_min=%s is one floor for all groups in torch: their rates will not keep "
-                "their ratios; 0 keeps them",
+                "%s.eta_min=%s is one floor for all groups in torch, so their learning rates do "
+                "not keep their ratios; 0 keeps them",
                 where,
                 arguments["eta_min"],
             )
 
 
 def _positions(milestones: Any, place: str, stretch: Stretch) -> list[Fraction]:
+    """The positions of a sequence's milestones, checked to be increasing."""
     if not isinstance(milestones, (list, tuple)):
         raise ValueError(f"{place}: give a list, such as [5%]")
     for value in milestones:

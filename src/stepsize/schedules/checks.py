@@ -1,10 +1,10 @@
-"""What torch's schedulers cannot do, said before training instead of in the middle of it."""
+"""What torch's schedulers cannot do, refused before training instead of during it."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch.optim.lr_scheduler import (
@@ -19,24 +19,25 @@ from torch.optim.lr_scheduler import (
 
 from stepsize.config.instantiate import argument_names, locate
 
-LIGHTNING_KEYS = ("interval", "frequency", "monitor", "strict", "name")
+# The keys of Lightning's entry beside the scheduler, with the defaults of this project.
+LIGHTNING_KEYS = {"interval": "step", "frequency": 1, "monitor": None, "strict": True, "name": None}
 
 # torch divides by these, at the first step of training or later.
 _DIVISORS = ("T_max", "T_0", "step_size", "step_size_up", "total_iters", "total_steps")
 
-_PLATEAU = (ReduceLROnPlateau, "it is moved by a metric and stands alone, as in scheduler=plateau")
+_PLATEAU = (ReduceLROnPlateau, "it follows a metric and is used alone, as in scheduler=plateau")
 _REFUSED: dict[type, list[tuple[Any, str]]] = {
-    # torch starts the later parts of a sequence through get_lr, which these do not have.
+    # torch starts the later parts of a sequence with get_lr, which these do not have.
     SequentialLR: [
         _PLATEAU,
         ((SequentialLR, ChainedScheduler), "list its schedulers in the outer one"),
     ],
-    # In a chain each scheduler multiplies the present rate; these replace it.
+    # In a chain each scheduler multiplies the present learning rate; these replace it.
     ChainedScheduler: [
         _PLATEAU,
         (
             (SequentialLR, LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts),
-            "it sets the rate afresh, which undoes the others; chain MultiplicativeLR, StepLR, "
+            "it replaces the lr that the others have set; chain MultiplicativeLR, StepLR, "
             "MultiStepLR, ConstantLR, LinearLR, ExponentialLR, PolynomialLR or CosineAnnealingLR",
         ),
     ],
@@ -44,15 +45,15 @@ _REFUSED: dict[type, list[tuple[Any, str]]] = {
 
 
 def is_kind(target: Callable[..., Any], kinds: Any) -> bool:
-    """Whether a target is one of these classes, or a subclass."""
+    """Whether a target is one of these classes or a subclass of one."""
     return isinstance(target, type) and issubclass(target, kinds)
 
 
 def locate_node(node: Any, where: str) -> Callable[..., Any]:
-    """Find what a node's ``_target_`` names.
+    """Find the class or function that a node's ``_target_`` names.
 
     Raises:
-        ValueError: there is none, or it may not be reached.
+        ValueError: there is no ``_target_``, or it is in no allowed package.
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ValueError(
@@ -66,18 +67,18 @@ def locate_node(node: Any, where: str) -> Callable[..., Any]:
 
 
 def check_arguments(
-    target: Callable[..., Any], given: Mapping[str, Any], where: str, extra: tuple[str, ...]
+    target: Callable[..., Any], given: Mapping[str, Any], where: str, extra: Collection[str]
 ) -> None:
-    """Refuse arguments that a target does not have, and ask for those that it needs.
+    """Refuse unknown arguments of a target, and missing ones without a default.
 
     Args:
         target: a scheduler's class, or a function.
         given: its arguments.
         where: their path, for messages.
-        extra: keys that are allowed beside them, as suggestions.
+        extra: other keys to suggest; the caller has removed them from ``given``.
 
     Raises:
-        ValueError: names the argument and all that is allowed.
+        ValueError: names the argument and all allowed ones.
     """
     names = argument_names(target)
     if names is None:
@@ -121,10 +122,10 @@ def check_parts(target: Callable[..., Any], given: Mapping[str, Any], where: str
 
 
 def check_divisors(arguments: Mapping[str, Any], where: str) -> None:
-    """Refuse durations by which torch would divide by zero, or which are no numbers.
+    """Refuse durations that are no numbers, or by which torch would divide by zero.
 
     Raises:
-        ValueError: names the argument and what it can be.
+        ValueError: names the argument and the allowed values.
     """
     for key in _DIVISORS:
         value = arguments.get(key)
@@ -136,12 +137,12 @@ def check_divisors(arguments: Mapping[str, Any], where: str) -> None:
 
 
 def check_one_cycle(scheduler: Any, pct_start: float, moves: int, where: str) -> None:
-    """Refuse a cycle that torch would stop, with an error, before the run ends.
+    """Refuse a cycle that ends before the run, because torch then raises an error.
 
     Args:
-        scheduler: anything; only OneCycleLR is looked at.
-        pct_start: the share of the cycle in which the rate rises.
-        moves: how often it will be moved.
+        scheduler: only a OneCycleLR is checked.
+        pct_start: the fraction of the cycle in which the learning rate rises.
+        moves: the number of scheduler steps in the run.
         where: its path, for messages.
 
     Raises:
@@ -151,8 +152,8 @@ def check_one_cycle(scheduler: Any, pct_start: float, moves: int, where: str) ->
         return
     if scheduler.total_steps < moves:
         raise ValueError(
-            f"{where}.total_steps={scheduler.total_steps}: OneCycleLR cannot be moved beyond its "
-            f"end, and the run moves it {moves} times; give rest, or {moves} or more"
+            f"{where}.total_steps={scheduler.total_steps}: OneCycleLR cannot be stepped beyond its "
+            f"end, and the run steps it {moves} times; give rest, or {moves} or more"
         )
     if pct_start == 1:
         raise ValueError(

@@ -1,11 +1,11 @@
-"""Durations as a share of the run, ``5%`` or ``rest``, in the steps of a scheduler.
+"""Durations as shares of the run, such as ``5%`` or ``rest``, converted to scheduler steps.
 
-A scheduler moves once per optimizer step or epoch, or once in ``frequency`` of them. Its positions
-0, 1, ... U-1 are the rates that the run trains with; ``100%`` is U, so that a curve of ``T_max:
-100%`` is at its end when the run is, after the last optimizer step.
+Lightning steps a scheduler once per optimizer step or epoch, or once in ``frequency`` of them. The
+scheduler's positions 0, 1, ... U-1 are the learning rates that the run trains with. ``100%`` is U,
+so that a curve with ``T_max: 100%`` ends with the run, after the last optimizer step.
 
-Shares are rounded up. Periods then never fit into the run once more: four periods of ``25%`` end
-with the run or a little after it, and no restart falls on its last step.
+Shares are rounded up, so that a period never fits into the run once more than intended: four
+periods of ``25%`` end with the run or a little later, and no restart falls on its last step.
 """
 
 from __future__ import annotations
@@ -21,38 +21,8 @@ REST = "rest"
 _SHARE = re.compile(r"\d+(\.\d+)?%")
 
 
-def count_positions(
-    total_steps: int, steps_per_epoch: int, interval: str, frequency: int = 1
-) -> int:
-    """How many positions of a scheduler a run uses: one, and one for each time it is moved.
-
-    Args:
-        total_steps: optimizer steps of the run.
-        steps_per_epoch: optimizer steps of a full epoch.
-        interval: ``step`` or ``epoch``, what Lightning counts.
-        frequency: the scheduler moves once in so many. Lightning counts steps within an epoch, from
-            1 at its start.
-
-    Raises:
-        ValueError: a frequency so large that the scheduler would never move.
-    """
-    last = max(total_steps - 1, 0)  # a move after the last step changes nothing
-    epochs, extra = divmod(last, steps_per_epoch)
-    if interval == "epoch":
-        moves, most, length = epochs // frequency, epochs, "the run"
-    else:
-        moves = epochs * (steps_per_epoch // frequency) + extra // frequency
-        most, length = min(last, steps_per_epoch), "an epoch, within which steps are counted,"
-    if frequency > 1 and not moves:
-        raise ValueError(
-            f"frequency={frequency}: {length} is too short for the rate to change; at "
-            f"interval={interval} give {f'1 to {most}' if most > 1 else 1}"
-        )
-    return moves + 1
-
-
 def is_duration(value: Any) -> bool:
-    """Whether a value is to be turned into steps.
+    """Whether a value is a share of the run or ``rest``.
 
     Raises:
         ValueError: a share that is not a number above 0.
@@ -66,14 +36,64 @@ def is_duration(value: Any) -> bool:
     return True
 
 
+def step_of(moment: str | int, total_steps: float, where: str) -> int:
+    """The optimizer step of a moment: a number of steps, or a share of the run, rounded up.
+
+    Args:
+        moment: for example ``500`` or ``50%``.
+        total_steps: optimizer steps of the run; infinite where it has no end.
+        where: the moment's place in the configuration, for the error message.
+
+    Raises:
+        ValueError: a share of a run that has no end.
+    """
+    if isinstance(moment, int):
+        return moment
+    if math.isinf(total_steps):
+        raise ValueError(
+            f"{where}={moment}: a share needs to know the run's length; set trainer.max_steps"
+        )
+    return math.ceil(Stretch.whole(int(total_steps)).position(moment))
+
+
+def count_positions(
+    total_steps: int, steps_per_epoch: int, interval: str, frequency: int = 1
+) -> int:
+    """How many positions of a scheduler a run uses: its start, and one for each scheduler step.
+
+    Args:
+        total_steps: optimizer steps of the run.
+        steps_per_epoch: optimizer steps of a full epoch.
+        interval: ``step`` or ``epoch``, what Lightning counts.
+        frequency: Lightning steps the scheduler once in so many. It counts steps within an epoch,
+            from 1 at its start.
+
+    Raises:
+        ValueError: a frequency so large that the scheduler would never step.
+    """
+    last = max(total_steps - 1, 0)  # a change after the last optimizer step has no effect
+    epochs, extra = divmod(last, steps_per_epoch)
+    if interval == "epoch":
+        moves, most, length = epochs // frequency, epochs, "the run"
+    else:
+        moves = epochs * (steps_per_epoch // frequency) + extra // frequency
+        most, length = min(last, steps_per_epoch), "an epoch, within which steps are counted,"
+    if frequency > 1 and not moves:
+        raise ValueError(
+            f"frequency={frequency}: {length} is too short for the learning rate to change; at "
+            f"interval={interval} give {f'1 to {most}' if most > 1 else 1}"
+        )
+    return moves + 1
+
+
 @dataclass(frozen=True)
 class Stretch:
-    """The part of a run that a scheduler is in charge of.
+    """The part of a run in which a scheduler is active.
 
     Attributes:
         run: the whole run, in positions.
-        start: where the scheduler takes over, not rounded.
-        end: where it hands over to the next one of a sequence, or the run ends.
+        start: where the scheduler begins, not rounded.
+        end: where the next one of a sequence begins, or the run ends.
     """
 
     run: int
@@ -94,7 +114,7 @@ class Stretch:
         return max(1, math.ceil(end) - math.ceil(self.start))
 
     def position(self, milestone: Any) -> Fraction:
-        """Where a milestone lies, counted from the run's start, not rounded."""
+        """The position of a milestone, counted from the run's start, not rounded."""
         if isinstance(milestone, str):
             return Fraction(milestone[:-1]) / 100 * self.run
         return Fraction(milestone)

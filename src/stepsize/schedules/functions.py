@@ -1,8 +1,8 @@
-"""What a schedule's YAML can call: functions of the step, for LambdaLR and the like, and numbers.
+"""Functions of the step for LambdaLR and MultiplicativeLR, and numbers for a schedule's YAML.
 
 The functions are objects with plain attributes, because LambdaLR writes these into the checkpoint:
-it loads under torch's safe default, and the process pickles. To add one, write a class whose
-``__call__(step)`` returns the factor, and name it in ``lr_lambda._target_``.
+it then loads under torch's safe default, and the schedule can be pickled. To add one, write a class
+whose ``__call__(step)`` returns the factor, and name it in ``lr_lambda._target_``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 
 class InverseSqrt:
-    """Linear warm-up, then one over the square root of the step; the factor's peak is 1.
+    """Linear warm-up, then 1 / sqrt(step); the factor's peak is 1.
 
     Vaswani et al. (2017), Attention Is All You Need, equation 3, normalised by its peak.
 
@@ -31,11 +31,11 @@ class InverseSqrt:
 class InverseTime:
     """The factor 1 / (1 + step / half_life): half after half_life steps, a third after two.
 
-    Rates that fall as 1/t make stochastic gradient descent converge in spite of gradient noise:
+    Learning rates proportional to 1/t make stochastic gradient descent converge despite noise:
     Robbins and Monro (1951), A Stochastic Approximation Method.
 
     Args:
-        half_life: steps until the rate is half of what it was at the start, at least 1.
+        half_life: steps until the learning rate is half its initial value, at least 1.
     """
 
     def __init__(self, half_life: int) -> None:
@@ -62,13 +62,13 @@ class ConstantRatio:
 
 
 def per_step(total: float, steps: int) -> float:
-    """The factor per step that makes ``total`` over ``steps`` steps."""
+    """The factor per step whose product over ``steps`` steps is ``total``."""
     _require_positive(total=total, steps=steps)
     return total ** (1 / steps)
 
 
 def scaled(value: float, factor: float) -> float:
-    """The product, for a rate that follows another: ``value: ${optimizer.lr}, factor: 0.1``."""
+    """The product, for an lr relative to another: ``value: ${optimizer.lr}, factor: 0.1``."""
     return value * factor
 
 

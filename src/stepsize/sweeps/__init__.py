@@ -1,1 +1,1 @@
-"""Many runs from one command: their names, their plan, what is left to do, and how it ended."""
+"""Many runs from one command: names, plan, grid, final stage, progress and end of a sweep."""

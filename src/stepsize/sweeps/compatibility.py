@@ -1,4 +1,4 @@
-"""Whether an optimizer can train a task's model at all."""
+"""Whether an optimizer and its parameter groups are compatible with a task's model."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from stepsize.config.instantiate import allowing, instantiate
 
-def unfit(cfg: DictConfig) -> str | None:
-    """Why this configuration's optimizer cannot train its model; None where it can.
 
-    A wrong value of an option, such as a negative rate, is not looked at: that is a failed run.
+def incompatibility(cfg: DictConfig) -> str | None:
+    """Why the configuration's optimizer cannot train its model; None where it can.
+
+    A wrong value of an option, such as a negative learning rate, is not checked here: that run
+    fails.
 
     Args:
-        cfg: one job's, as Hydra composes it, with Hydra's part.
+        cfg: a job's configuration as Hydra composes it, with Hydra's part.
     """
-    from stepsize.config.instantiate import allowing, instantiate
-    from stepsize.optim import sparse_parameter_names
-    from stepsize.optim.plan import plan_optimizer
+    from stepsize.optim import OptimizerSpec, plan_optimizer, sparse_parameter_names
 
-    parts: dict[str, Any] = {}
+    config: dict[str, Any] = {}
     before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(cfg)  # interpolations look there
+    HydraConfig.instance().set_config(cfg)  # for ${hydra:...}
     try:
         for group in ("data", "model", "optimizer", "param_groups", "allowed_packages"):
-            parts[group] = OmegaConf.to_container(cfg[group], resolve=True)
+            config[group] = OmegaConf.to_container(cfg[group], resolve=True)
     finally:
         HydraConfig.instance().cfg = before
-    with allowing(parts["allowed_packages"]):
-        module = instantiate(parts["model"], where="model")
+    with allowing(config["allowed_packages"]):
+        module = instantiate(config["model"], where="model")
         try:
             plan_optimizer(
-                parts["optimizer"],
+                OptimizerSpec.from_config(config["optimizer"]),
                 module.named_parameters(),
-                parts["param_groups"],
+                config["param_groups"],
                 sparse=sparse_parameter_names(module),
             )
         except ValueError as error:

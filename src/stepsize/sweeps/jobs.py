@@ -1,4 +1,8 @@
-"""The jobs of a sweep: which words make each, and what configuration they stand for."""
+"""The jobs of a sweep: their overrides, their folder names and their configurations.
+
+A job's *shape* is what decides which files and keys its configuration has: the chosen files and
+the keys that are overridden. Jobs of one shape differ in values only.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,17 +22,28 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-GROUPS = ("task", "optimizer", "scheduler", "param_groups")
+from stepsize.config.resolve import plain
+from stepsize.config.schema import RECIPE_GROUPS
+
+NOT_IN_NAMES = ("name", "sweep", "overwrite", "fail_fast")  # where and how a sweep runs
+_FIRST = ("task", "data", "model", "optimizer", "param_groups", "scheduler")
+_LONGEST = 200  # bytes; file systems allow 255, and some tools append a suffix
+_UNSAFE = re.compile(r"[^\w.,=+()\[\]@-]+")
+
+# For each loader, by shape: the overrides of the first job of this shape, and its configuration.
+# The sweeper and the launcher of a command share the loader and compose the same jobs.
+_Composed = dict[tuple[str, ...], tuple[tuple[str, ...], DictConfig]]
+_COMPOSED: WeakKeyDictionary[ConfigLoader, _Composed] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run that a sweep is to have.
+    """One planned run of a sweep, as ``sweep.json`` lists it.
 
     Attributes:
-        run: its folder's name.
-        overrides: the words that make it.
-        stage: ``compare``; in a sweep of two stages ``tune`` and ``test``.
+        run: the name of its folder.
+        overrides: all overrides of its configuration.
+        stage: ``compare``; in a sweep of two stages ``tune`` or ``test``.
         task: the chosen file; likewise ``optimizer``, ``scheduler`` and ``param_groups``.
         seed: of the run.
         lr: the configured learning rate; None where the optimizer's file has none.
@@ -44,44 +59,85 @@ class Job:
     seed: Any
     lr: Any
 
-    def entry(self) -> dict[str, Any]:
-        """As it stands in ``sweep.json``."""
-        return {**asdict(self), "overrides": list(self.overrides)}
+    def setting(self) -> tuple[str, ...]:
+        """The hyperparameter setting: all overrides but the seed."""
+        return tuple(each for each in self.overrides if canonical(each)[0] != "seed")
 
-    def setting(self, without: str = "seed") -> tuple[str, ...]:
-        """Its words but those of ``without``: what the runs of several seeds have in common."""
-        return tuple(word for word in self.overrides if canonical(word)[0] != without)
+    def value(self, key: str) -> str | None:
+        """The value that an override gives to ``key``; None where none does."""
+        return dict(map(canonical, self.overrides)).get(key)
 
 
-def combinations(words: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
-    """Every combination of the values that the words list, in Hydra's order.
+def combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    """Every combination of the values that the overrides list, in Hydra's order.
 
     Args:
-        words: overrides, of which those with several values (``a,b``, ``range(3)``, ``glob(*)``)
-            are swept; a later word replaces an earlier one of the same key.
-        loader: knows the files that a glob stands for.
+        overrides: those with several values (``a,b``, ``range(3)``, ``glob(*)``) are swept; a later
+            override replaces an earlier one of the same key.
+        loader: finds the files that a glob matches.
 
     Raises:
-        hydra.errors.HydraException: a word cannot be swept.
+        hydra.errors.HydraException: an override cannot be swept.
     """
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
-    (everything,) = BasicSweeper.split_arguments(overrides, None)
-    return everything
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    (batch,) = BasicSweeper.split_arguments(parsed, None)
+    return batch
 
 
-# By the loader, and by the shape: for which words, and what. A command's sweeper and launcher have
-# the same loader and one configuration, and ask for the same jobs.
-_Known = dict[tuple[str, ...], tuple[tuple[str, ...], DictConfig]]
-_COMPOSED: WeakKeyDictionary[ConfigLoader, _Known] = WeakKeyDictionary()
+def run_name(overrides: Iterable[str]) -> str:
+    """The folder name of a run, made from its overrides.
+
+    Args:
+        overrides: such as ``["seed=3", "optimizer=adam", "optimizer.lr=1e-2"]``.
+
+    Returns:
+        ``"optimizer=adam,optimizer.lr=0.01,seed=3"``: the same name for every order of the
+        overrides and every notation of a number, at most 200 bytes. Where characters had to be
+        replaced or the end had to be cut off, the name ends with a digest of all overrides.
+    """
+    pairs = [(key, value) for key, value in map(canonical, overrides) if key not in NOT_IN_NAMES]
+    pairs.sort(key=lambda pair: (_position(pair[0]), pair))
+    whole = ",".join(f"{key}={value}" for key, value in pairs) or "default"
+    safe = _UNSAFE.sub("_", whole).encode("ascii", "replace").decode().replace("?", "_")
+    if safe == whole and len(safe) <= _LONGEST:
+        return safe
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+    return f"{safe[: _LONGEST - 9]}-{digest}"
+
+
+def _position(key: str) -> int:
+    """Groups first, in the order of ``_FIRST``, then other keys, and the seed last."""
+    if key == "seed":
+        return len(_FIRST) + 1
+    group = key.split(".")[0]
+    return _FIRST.index(group) if group in _FIRST else len(_FIRST)
+
+
+@functools.lru_cache(maxsize=10_000)  # the jobs of a sweep share most of their overrides
+def canonical(override: str) -> tuple[str, str]:
+    """Key and value of an override: ``1e-2`` and ``0.01`` are one value, ``+k`` and ``k`` one key.
+
+    Raises:
+        hydra.errors.OverrideParseException: this is not an override.
+    """
+    parsed = _parsed(override)
+    key = parsed.key_or_group if parsed.package is None else parsed.get_key_element()
+    value = "null" if parsed.is_delete() else parsed.get_value_element_as_str()
+    return key.lstrip("+~"), value.lower() if value in ("True", "False") else value
+
+
+@functools.lru_cache(maxsize=10_000)
+def _parsed(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)
 
 
 class Composer:
-    """Composes the configurations of a sweep's jobs: once per choice of files, not once per job.
+    """Composes the configurations of a sweep's jobs: with Hydra once for each shape.
 
-    Hydra takes a tenth of a second for each.
+    Hydra takes a tenth of a second for each configuration.
 
     Args:
-        config: the sweep's own, with Hydra's part.
+        config: the sweep's own configuration, with Hydra's part.
         loader: Hydra's.
     """
 
@@ -92,32 +148,31 @@ class Composer:
         self._plain: dict[tuple[str, ...], dict[str, Any]] = {}
         self._groups: dict[str, bool] = {}
 
-    def job(self, words: Iterable[str], stage: str = "compare") -> Job:
-        """Settle what a run is called and what it is about.
+    def job(self, overrides: Iterable[str], stage: str = "compare") -> Job:
+        """The job that these overrides make.
 
         Raises:
-            hydra.errors.ConfigCompositionException: the words do not fit the configuration.
+            hydra.errors.ConfigCompositionException: an override does not suit the configuration.
         """
-        overrides = tuple(words)
+        overrides = tuple(overrides)
         config = self.config(overrides)
         choices = self.composed(overrides).hydra.runtime.choices
-        optimizer = config.get("optimizer") or {}
         return Job(
             run=run_name(overrides),
             overrides=overrides,
             stage=stage,
-            **{group: str(choices.get(group)) for group in GROUPS},
+            **{group: str(choices.get(group)) for group in RECIPE_GROUPS},
             seed=config.get("seed"),
-            lr=optimizer.get("lr"),
+            lr=(config.get("optimizer") or {}).get("lr"),
         )
 
-    def config(self, words: Sequence[str]) -> dict[str, Any]:
+    def config(self, overrides: Sequence[str]) -> dict[str, Any]:
         """The job's configuration as plain containers, interpolations unresolved."""
-        shape, values = self._split(words)
+        shape, values = self._split(overrides)
         if any(isinstance(value, (dict, list)) for value in values.values()):
-            return _plain(self._load(words))  # merging them is Hydra's business
+            return _plain(self._load(overrides))  # how containers are merged is Hydra's decision
         if shape not in self._plain:
-            self._plain[shape] = _plain(self.composed(words))
+            self._plain[shape] = _plain(self.composed(overrides))
         config = copy.deepcopy(self._plain[shape])
         for key, value in values.items():
             *path, last = key.split(".")
@@ -127,28 +182,29 @@ class Composer:
             node[int(last) if isinstance(node, list) else last] = value
         return config
 
-    def composed(self, words: Sequence[str]) -> DictConfig:
-        """A configuration of the same files and keys, with Hydra's part; values may differ."""
-        shape, _ = self._split(words)
+    def composed(self, overrides: Sequence[str]) -> DictConfig:
+        """A configuration of the job's shape, with Hydra's part; its values may differ."""
+        shape, _ = self._split(overrides)
         if shape not in self._composed:
-            self._composed[shape] = tuple(words), self._load(words)
+            self._composed[shape] = tuple(overrides), self._load(overrides)
         return self._composed[shape][1]
 
-    def _load(self, words: Sequence[str]) -> DictConfig:
-        return self._loader.load_sweep_config(self._config, list(words))
+    def _load(self, overrides: Sequence[str]) -> DictConfig:
+        return self._loader.load_sweep_config(self._config, list(overrides))
 
-    def _split(self, words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """The words that decide the configuration's shape, and the values that only fill it."""
+    def _split(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """The job's shape, and the values that fill it, by key."""
         shape, values = [], {}
-        for override in map(_parsed, words):
-            if self._is_value(override):
+        for override in map(_parsed, overrides):
+            if self._sets_value(override):
                 values[override.key_or_group] = override.value()
                 shape.append(override.key_or_group)
             else:
                 shape.append(str(override.input_line))
         return tuple(sorted(shape)), values
 
-    def _is_value(self, override: Override) -> bool:
+    def _sets_value(self, override: Override) -> bool:
+        """Whether it sets the value of an existing key: it adds none and chooses no file."""
         changes = override.is_add() or override.is_delete() or override.is_force_add()
         if changes or override.package is not None:
             return False
@@ -158,76 +214,18 @@ class Composer:
         return not self._groups[key]
 
 
-@functools.lru_cache(maxsize=10_000)  # a sweep's jobs share most of their words
-def _parsed(word: str) -> Override:
-    return OverridesParser.create().parse_override(word)
-
-
 def _plain(config: DictConfig) -> dict[str, Any]:
-    container: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    container = plain(config, resolve=False)
     container.pop("hydra", None)
     return container
 
 
-# These say how a sweep is run and where it goes, not what a run is.
-NOT_IN_NAMES = ("name", "sweep", "overwrite", "fail_fast")
-_FIRST = ("task", "data", "model", "optimizer", "param_groups", "scheduler")
-_LONGEST = 200  # bytes; file systems take 255, and some tools append an ending
-_UNSAFE = re.compile(r"[^\w.,=+()\[\]@-]+")
-
-
-def run_name(overrides: Iterable[str]) -> str:
-    """The folder of a run, made from the words that make it this run.
-
-    Args:
-        overrides: ``["seed=3", "optimizer=adam", "optimizer.lr=1e-2"]``.
-
-    Returns:
-        ``"optimizer=adam,optimizer.lr=0.01,seed=3"``: one name for all orders and all spellings of
-        a number, at most 200 bytes. Where characters had to be replaced, or the end cut off, a
-        digest of the whole ends the name.
-    """
-    words = sorted(canonical(word) for word in overrides)
-    kept = sorted((key, value) for key, value in words if key not in NOT_IN_NAMES)
-    kept.sort(key=lambda entry: _rank(entry[0]))
-    whole = ",".join(f"{key}={value}" for key, value in kept) or "default"
-    safe = _UNSAFE.sub("_", whole).encode("ascii", "replace").decode().replace("?", "_")
-    if safe == whole and len(safe) <= _LONGEST:
-        return safe
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
-    return f"{safe[: _LONGEST - 9]}-{digest}"
-
-
-@functools.lru_cache(maxsize=10_000)  # a sweep's jobs share most of their words
-def canonical(word: str) -> tuple[str, str]:
-    """Key and value of an override: ``1e-2`` and ``0.01`` are one value, ``+k`` and ``k`` one key.
-
-    Raises:
-        hydra.errors.OverrideParseException: the word is not an override.
-    """
-    override = OverridesParser.create().parse_override(word)
-    key = override.key_or_group if override.package is None else override.get_key_element()
-    value = "null" if override.is_delete() else override.get_value_element_as_str()
-    return key.lstrip("+~"), value.lower() if value in ("True", "False") else value
-
-
-def _rank(key: str) -> tuple[int, str]:
-    first = key.split(".")[0]
-    if key == "seed":
-        return len(_FIRST) + 1, key
-    return (_FIRST.index(first) if first in _FIRST else len(_FIRST)), key
-
-
-def register_resolvers() -> None:
-    """Make ``${run_name:...}``, ``${or_else:...}`` and ``${random_hex:...}`` known to OmegaConf."""
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver(
-        "or_else", lambda value, other: other if value is None else value, replace=True
-    )
-    # Two sweeps that begin in the same second would share a folder.
-    OmegaConf.register_new_resolver(
-        "random_hex", lambda digits: secrets.token_hex(4)[:digits], use_cache=True, replace=True
-    )
-
-
-register_resolvers()
+# The resolvers of conf/train.yaml: ${run_name:...}, ${or_else:...} and ${random_hex:...}.
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+OmegaConf.register_new_resolver(
+    "or_else", lambda value, other: other if value is None else value, replace=True
+)
+# Distinguishes the folders of two sweeps that begin in the same second.
+OmegaConf.register_new_resolver(
+    "random_hex", lambda digits: secrets.token_hex(4)[:digits], use_cache=True, replace=True
+)

@@ -1,4 +1,4 @@
-"""How a sweep begins and ends: its line of progress, its report, its table, its exit status."""
+"""Hydra's callback for a sweep: progress while it runs; report, table and exit status after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-import stepsize.sweeps.jobs  # noqa: F401  (for the processes of parallel launchers)
+import stepsize.sweeps.jobs  # noqa: F401  (registers resolvers in a parallel launcher's processes)
 
 if TYPE_CHECKING:
     from stepsize.sweeps.console import SweepProgress
@@ -21,24 +21,27 @@ _ENDED_WELL = ("completed", "diverged")
 
 
 class SweepEnd(Callback):
-    """A Hydra callback; it knows of a sweep what is on disk, and works under every launcher."""
+    """Shows a sweep's progress and ends it with its report; works under every launcher.
+
+    All that it knows of the runs is what they have written to disk.
+    """
 
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._progress: SweepProgress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": None, "_progress": None}  # parallel launchers take callbacks along
+        return {"_folder": None, "_progress": None}  # parallel launchers pickle callbacks
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from stepsize.sweeps.console import SweepProgress
 
         HydraConfig.instance().set_config(config)
         self._folder = Path(config.hydra.sweep.dir)
-        # Where a sweep is cut off or refused, Hydra never comes to on_multirun_end.
-        atexit.register(self._cut_off)
+        # Hydra does not call on_multirun_end for a sweep that is interrupted or refused.
+        atexit.register(self._on_exit)
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGTERM, _exit_on_sigterm)
         self._progress = SweepProgress(self._folder)
         self._progress.start()
 
@@ -55,11 +58,12 @@ class SweepEnd(Callback):
             raise SystemExit(str(error)) from None
         report = _report(folder)
         print_end(sweep, report)
-        # Hydra turns any other exception of a callback into a warning.
+        # SystemExit, because Hydra turns any other exception of a callback into a warning.
         if report is None or any(run.status not in _ENDED_WELL for run in sweep.runs):
             raise SystemExit(1)
 
-    def _cut_off(self) -> None:
+    def _on_exit(self) -> None:
+        """Print the table of a sweep that did not reach its end."""
         folder = self._close()
         if folder is None or not (folder / "sweep.json").is_file():
             return
@@ -69,7 +73,7 @@ class SweepEnd(Callback):
         print_end(read_sweep(folder), None)
 
     def _close(self) -> Path | None:
-        """Stop watching; the folder, the first time that this is asked."""
+        """Stop the progress; return the folder on the first call, None on any later one."""
         folder, self._folder = self._folder, None
         if self._progress is not None:
             self._progress.stop()
@@ -77,14 +81,14 @@ class SweepEnd(Callback):
         return folder
 
 
-def _terminate(signum: int, frame: Any) -> None:
-    """Leave as on Ctrl-C; but while Lightning trains it does so itself, between two steps."""
-    if signal.getsignal(signal.SIGTERM) is _terminate:
+def _exit_on_sigterm(signum: int, frame: Any) -> None:
+    """Exit as on Ctrl-C; while Lightning trains, its own handler does so between two steps."""
+    if signal.getsignal(signal.SIGTERM) is _exit_on_sigterm:
         sys.exit(128 + signum)
 
 
 def _report(folder: Path) -> Path | None:
-    """Write the report; a sweep's runs are worth more than it, so that its failure is only told."""
+    """Write the report; an error is printed only, because it must not discard the sweep's runs."""
     from stepsize.run.errors import one_line
 
     try:

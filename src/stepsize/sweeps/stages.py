@@ -1,4 +1,4 @@
-"""Two stages: settings are chosen on some seeds, and compared on others."""
+"""The final stage of a sweep: the best setting of each value of a key, on fresh seeds."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 
-from stepsize.run.folder import Earlier
+from stepsize.run.folder import EarlierAttempt
 from stepsize.sweeps.jobs import Job, canonical, combinations
 from stepsize.sweeps.plan import Plan
-
-_KEYS = ("select_best_per", "seeds")
 
 
 @dataclass(frozen=True)
 class FinalStage:
-    """The best setting of each, on fresh seeds.
+    """Selects hyperparameter settings on the seeds of the grid and tests them on fresh seeds.
 
-    The best of many settings on the seeds that chose it looks better than it is: the luckiest was
-    taken. Fresh seeds do not know which was lucky.
+    The best of many settings looks better than it is on the seeds that selected it, because it was
+    also the luckiest. On fresh seeds this bias is gone.
 
     Attributes:
-        select_best_per: of each value of this key the best setting, such as ``optimizer``.
-        seeds: the fresh ones, as words: ``("100", "101")``.
+        select_best_per: the key, such as ``optimizer``: one setting is selected for each value.
+        seeds: the fresh seeds as in overrides: ``("100", "101")``.
     """
 
     select_best_per: str
@@ -43,71 +41,69 @@ class FinalStage:
         """
         if final_stage is None:
             return None
-        if set(final_stage) != set(_KEYS):
+        if set(final_stage) != {"select_best_per", "seeds"}:
             raise ValueError(
                 f"hydra.sweeper.final_stage={dict(final_stage)}: give null, or "
                 "select_best_per and seeds, such as {select_best_per: optimizer, seeds: [100, 101]}"
             )
-        seeds = final_stage[
-            "seeds"
-        ]  # on the command line a list: Hydra sweeps no values of its own
+        seeds = final_stage["seeds"]
+        # A list on the command line, because Hydra allows no sweep syntax in its own keys there.
         values = seeds if isinstance(seeds, str) else ",".join(map(str, seeds))
-        words = combinations([f"seed={values}"], loader)
+        expanded = combinations([f"seed={values}"], loader)
         return cls(
-            str(final_stage["select_best_per"]), tuple(canonical(word)[1] for (word,) in words)
+            str(final_stage["select_best_per"]), tuple(canonical(seed)[1] for (seed,) in expanded)
         )
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse to compare on the seeds that chose.
+        """Refuse a final stage that the first stage's jobs do not allow.
 
         Raises:
-            ValueError: a seed is in both stages, or nothing says what to choose among.
+            ValueError: a seed is in both stages, or the sweep does not set ``select_best_per``.
         """
         shared = sorted({str(job.seed) for job in jobs} & set(self.seeds), key=len)
         if shared:
             raise ValueError(
-                f"hydra.sweeper.final_stage.seeds: {', '.join(shared)} also chose the "
+                f"hydra.sweeper.final_stage.seeds: {', '.join(shared)} also selected the "
                 "settings; give seeds that the first stage does not use"
             )
-        if not all(self._value(job) for job in jobs):
+        if not all(job.value(self.select_best_per) for job in jobs):
             raise ValueError(
                 f"hydra.sweeper.final_stage.select_best_per={self.select_best_per}: the "
                 "sweep does not set it; give a key that it sweeps, such as optimizer"
             )
 
-    def choose(self, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
-        """The words of the second stage's runs.
+    def select(self, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
+        """The overrides of the final stage's runs.
 
-        Of each value of ``select_best_per`` and each task, the setting with the best median of the
-        objective; a run that did not complete is worse than any. Where the median run of every
-        setting diverged or failed, there is nothing to choose, and the plan says so.
+        For each task and each value of ``select_best_per``, the setting with the best median
+        objective is selected; a run that did not complete counts as infinitely bad. Where the
+        median run of every setting did not complete, none is selected, and the plan records why.
 
         Args:
-            jobs: of the first stage, run.
+            jobs: those of the first stage, after their runs.
             plan: the sweep's.
         """
-        rivals: dict[tuple[str, str], dict[tuple[str, ...], list[float]]] = {}
+        losses: dict[tuple[str, str], dict[tuple[str, ...], list[float]]] = {}
         for job in jobs:
-            settings = rivals.setdefault((job.task, self._value(job) or ""), {})
+            settings = losses.setdefault((job.task, job.value(self.select_best_per) or ""), {})
             settings.setdefault(job.setting(), []).append(_loss(job, plan))
-        chosen = []
-        for (task, value), settings in rivals.items():
-            best = min(settings, key=lambda setting: statistics.median(settings[setting]))
-            if math.isfinite(statistics.median(settings[best])):
-                chosen += [[*best, f"seed={seed}"] for seed in self.seeds]
+        selected = []
+        for (task, value), settings in losses.items():
+            medians = {setting: statistics.median(each) for setting, each in settings.items()}
+            best = min(medians, key=lambda setting: medians[setting])
+            if math.isfinite(medians[best]):
+                selected += [[*best, f"seed={seed}"] for seed in self.seeds]
             else:
-                plan.leave_out(
+                plan.skip(
                     [f"task={task}", f"{self.select_best_per}={value}"],
-                    "most runs of every setting diverged or failed, so that none was chosen",
+                    "no setting was selected: most runs of every setting diverged or failed",
                 )
-        return chosen
-
-    def _value(self, job: Job) -> str | None:
-        return dict(map(canonical, job.overrides)).get(self.select_best_per)
+        return selected
 
 
 def _loss(job: Job, plan: Plan) -> float:
-    result = Earlier.look(plan.folder / job.run).result
+    """The run's objective where smaller is better; infinite where it did not complete."""
+    result = EarlierAttempt.read(plan.folder / job.run).result
     objective = result.get("objective")
     if result.get("status") != "completed" or objective is None:
         return math.inf

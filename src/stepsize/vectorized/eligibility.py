@@ -30,6 +30,7 @@ from stepsize.data import InMemoryData
 from stepsize.loggers.tensorboard import RowLogger
 from stepsize.modules import Module
 from stepsize.optim import sparse_parameter_names
+from stepsize.optim.plan import parts_of
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
 from stepsize.schedules.checks import is_kind
@@ -210,7 +211,7 @@ def optimizer_reason(variant: Variant, module: nn.Module) -> str | None:
         variant: builds the optimizer.
         module: the model; not changed.
     """
-    kinds = _classes(variant.optimizer)
+    kinds = [type(part) for part in parts_of(variant.optimizer)]
     if all(kind in _KNOWN for kind in kinds):
         return None
     before = torch.get_rng_state()
@@ -224,11 +225,6 @@ def optimizer_reason(variant: Variant, module: nn.Module) -> str | None:
     torch.set_rng_state(before)
     names = " with ".join(kind.__name__ for kind in kinds)
     return None if reason is None else reason.format(names)
-
-
-def _classes(optimizer: Optimizer) -> list[type]:
-    parts = getattr(optimizer, "optimizers", None)
-    return [kind for part in parts for kind in _classes(part)] if parts else [type(optimizer)]
 
 
 def _trial_steps(variant: Variant, parameters: Mapping[str, Tensor]) -> Reason | None:

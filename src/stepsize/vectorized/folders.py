@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,11 +35,12 @@ from stepsize.loggers.hparams import (
 )
 from stepsize.loggers.metrics_csv import History
 from stepsize.loggers.recorder import Record
-from stepsize.optim.describe import is_plain, markdown, one_line, plain_text, title
+from stepsize.optim.describe import as_markdown, as_text
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
-from stepsize.run.folder import Earlier, Run
-from stepsize.run.result import ended, reached, target_of
+from stepsize.run.atomic import replacing
+from stepsize.run.folder import EarlierAttempt, Run
+from stepsize.run.result import reachable_target, result_of, write_result
 from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.templates import ComposedJob
@@ -54,7 +54,7 @@ class _Ended:
 
     run: Run
     outcome: Outcome
-    values: dict[str, Any]  # for Run.write_result
+    result: dict[str, Any]
     plots: list[tuple[str, Any]]
 
 
@@ -71,16 +71,15 @@ def write_folders(jobs: Sequence[ComposedJob], outcomes: Sequence[Outcome], how:
         runs = [_write(job, outcome, how) for job, outcome in everything[start : start + _AT_ONCE]]
         _write_events(runs)
         for one in runs:  # last, since a folder with a result is done
-            one.run.write_result(**one.values)
+            write_result(one.run.folder, one.result)
 
 
 def _write(job: ComposedJob, outcome: Outcome, how: str) -> _Ended:
     folder, config = job.folder, job.config
-    target = target_of(config, knows_optimum=outcome.optimum is not None)
+    target = reachable_target(config, optimum_known=outcome.optimum is not None)
     config = {**config, "target": target}
-    nothing = Earlier(folder, {}, begun=False)
     started = time.monotonic() - outcome.seconds
-    run = Run(folder, config, job.choices, job.overrides, nothing, started)
+    run = Run(folder, config, job.choices, job.overrides, EarlierAttempt.none(folder), started)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     for name, content in job.files.items():
         (folder / ".hydra" / f"{name}.yaml").write_text(content, "utf-8")
@@ -90,12 +89,17 @@ def _write(job: ComposedJob, outcome: Outcome, how: str) -> _Ended:
     for callback in _configured(config, LastCheckpoint).values():
         file = Path(callback["dirpath"]) / "last.ckpt"
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint_of(outcome, config), file.with_suffix(".part"))
-        os.replace(file.with_suffix(".part"), file)
-    values = reached(config, history, outcome.steps, outcome.optimum)
-    values |= ended(config, values["metrics"], outcome.diverged)
-    _write_log(folder / "train.log", run, outcome, how, values)
-    return _Ended(run, outcome, values, draw_plots(config, outcome))
+        with replacing(file) as part:
+            torch.save(checkpoint_of(outcome, config), part)
+    result = result_of(
+        run,
+        history,
+        steps=outcome.steps,
+        optimum=outcome.optimum,
+        diverged=outcome.diverged,
+    )
+    _write_log(folder / "train.log", run, outcome, how, result)
+    return _Ended(run, outcome, result, draw_plots(config, outcome))
 
 
 def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
@@ -158,37 +162,29 @@ def _write_events(runs: Sequence[_Ended]) -> None:
 
 def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     """The summaries before and after the scalars: groups, plots, and the row of HPARAMS."""
-    run, values = one.run, one.values
-    groups = f"{_heading(one.outcome)}\n\n{markdown(one.outcome.variant.group_table)}"
+    run, result = one.run, one.result
+    variant = one.outcome.variant
+    groups = as_markdown(variant.optimizer, variant.group_table, variant.schedulers)
     columns = dict(flattened(hparams_of(run.config, run.choices)))
-    target = run.config["target"] and {"steps": values["steps_to_target"]}
-    scalars = result_scalars({**values, "monitor": run.config["monitor"], "target": target})
-    reason = f": {values['reason']}" if values["reason"] else ""
-    numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+    scalars = result_scalars(result).items()
+    reason = f": {result['reason']}" if result["reason"] else ""
+    numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
     return [session_start(columns), text("parameter groups", groups)], [
         *(image(tag, array, dataformats="HWC") for tag, array in one.plots),
         Summary(value=numbers),
-        text("result", values["status"] + reason),
-        session_end(values["status"]),
+        text("result", result["status"] + reason),
+        session_end(result["status"]),
     ]
 
 
-def _heading(outcome: Outcome) -> str:
-    scheduler = outcome.variant.scheduler
-    return title(outcome.variant.optimizer, [] if scheduler is None else [scheduler])
-
-
-def _write_log(file: Path, run: Run, outcome: Outcome, how: str, values: dict[str, Any]) -> None:
+def _write_log(file: Path, run: Run, outcome: Outcome, how: str, result: dict[str, Any]) -> None:
     """Write the log of an individual run, with a line that names the program."""
-    variant, table = outcome.variant, outcome.variant.group_table
-    schedulers = [] if variant.scheduler is None else [variant.scheduler]
-    plain = is_plain(table)
-    groups = one_line(variant.optimizer, table, schedulers) if plain else plain_text(table)
+    variant = outcome.variant
     lines = [
-        ("DEBUG", f"settings: {' '.join(run.overrides) or 'all as in conf/'}"),
-        ("INFO", groups if plain else f"{_heading(outcome)}\n{groups}"),
+        ("DEBUG", f"overrides: {' '.join(run.overrides) or 'none'}"),
+        ("INFO", as_text(variant.optimizer, variant.group_table, variant.schedulers)),
         ("DEBUG", f"vectorized with {outcome.recorder.curves.runs - 1} other runs: {how}"),
-        ("DEBUG", f"{values['status']} after {outcome.steps} steps: {values['metrics']}"),
+        ("DEBUG", f"{result['status']} after {outcome.steps} steps: {result['metrics']}"),
     ]
     stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S')},{int(time.time() * 1000) % 1000:03d}"
     with file.open("a", encoding="utf-8") as stream:

@@ -17,8 +17,8 @@ from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.norms import Norms
 from stepsize.checkpoint.trainer_state import random_state
 from stepsize.config.instantiate import allowing, instantiate, locate
-from stepsize.config.monitors import check_monitors, known_tags, monitors_of
-from stepsize.config.schema import check_settings
+from stepsize.config.schema import check_config
+from stepsize.loggers.monitors import check_monitors, logged_tags, watched_tags
 from stepsize.modules import Module
 from stepsize.run.errors import one_line
 from stepsize.schedules.checks import is_kind, locate_node
@@ -91,12 +91,12 @@ def group_jobs(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[
     for number, config in enumerate(configs):
         try:
             with allowing(config["allowed_packages"]):
-                check_settings(config)
+                check_config(config)
                 reason = config_reason(config)
                 if reason is None:
                     components = builder.build(config)
                     reason = module_reason(components.module, components.data)
-                    check_monitors(monitors_of(config), components.tags)
+                    check_monitors(watched_tags(config), components.tags)
             if reason is not None:
                 reasons[number] = reason
                 continue
@@ -198,7 +198,7 @@ class Components:
     @cached_property
     def tags(self) -> set[str] | None:
         """The metrics that a run logs."""
-        return known_tags(self.module, self.data)
+        return logged_tags(self.module, self.data)
 
 
 class _Builder:

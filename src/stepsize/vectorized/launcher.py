@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 from stepsize.run.errors import one_line
-from stepsize.run.folder import Earlier
+from stepsize.run.folder import EarlierAttempt
 from stepsize.vectorized.eligibility import Reason
 from stepsize.vectorized.folders import write_folders
 from stepsize.vectorized.groups import Group, group_jobs, pick_device
@@ -49,7 +49,7 @@ def train_jobs(jobs: Sequence[ComposedJob], processes: int) -> tuple[dict[int, s
     reasons: dict[int, str] = {}
     fresh = []
     for position, job in enumerate(jobs):
-        earlier = Earlier.look(job.folder)
+        earlier = EarlierAttempt.read(job.folder)
         if not earlier.begun:
             fresh.append(position)
         elif earlier.differences(job.unresolved) or not earlier.is_done:

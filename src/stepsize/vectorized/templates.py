@@ -22,7 +22,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from stepsize.run.folder import RECIPE_GROUPS, settled
+from stepsize.config.resolve import plain, resolved_config
+from stepsize.config.schema import RECIPE_GROUPS
 from stepsize.sweeps.jobs import Composer, run_name
 
 log = logging.getLogger(__name__)
@@ -132,8 +133,8 @@ class Templates(Composer):
         with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
         files["config"] = OmegaConf.to_yaml(cfg)
-        unresolved: Any = OmegaConf.to_container(cfg)
-        config, choices = settled(cfg, chosen, tuple(overrides))
+        unresolved = plain(cfg, resolve=False)
+        config, choices = resolved_config(cfg, chosen, tuple(overrides))
         return ComposedJob(number, tuple(overrides), folder, config, unresolved, choices, files)
 
     def _template(

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.checkpoint.compatibility import describe
 from stepsize.config.instantiate import allowing
-from stepsize.optim import build_optimizer, build_schedule
+from stepsize.optim import OptimizerSpec, build_schedule, plan_optimizer
 from stepsize.optim.describe import Table, group_table
 from stepsize.vectorized.layout import Layout
 
@@ -80,6 +80,8 @@ class Variant:
         self.length = length
         self._trained = {name: p.requires_grad for name, p in module.named_parameters()}
         named = self.named({name: p.detach().clone() for name, p in module.named_parameters()})
+        with allowing(config["allowed_packages"]):
+            self._spec = OptimizerSpec.from_config(config["optimizer"])
         self.optimizer = self.build(named)
         with allowing(config["allowed_packages"]):
             entry = build_schedule(
@@ -117,7 +119,7 @@ class Variant:
         """The optimizer over other tensors of the same names."""
         with allowing(self.config["allowed_packages"]):
             groups = self.config["param_groups"] or {}
-            return build_optimizer(self.config["optimizer"], named, groups)
+            return plan_optimizer(self._spec, named, groups).build()
 
     def step_schedule(self, step: int) -> None:
         """Step a schedule other than plateau, as Lightning does after ``step`` (from 0)."""
@@ -149,6 +151,11 @@ class Variant:
     def group_table(self) -> Table:
         """The table of parameter groups that a run logs."""
         return group_table(self.optimizer, self.base_lrs)
+
+    @property
+    def schedulers(self) -> list[Any]:
+        """The scheduler, in a list; empty for constant learning rates."""
+        return [] if self.scheduler is None else [self.scheduler]
 
     @property
     def lrs(self) -> list[float]:

@@ -83,7 +83,7 @@ def test_a_files_values_are_torchs_defaults(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("config", OF_TORCH)
-def test_a_files_rate_is_a_float(config: dict[str, Any]) -> None:
+def test_a_files_learning_rate_is_a_float(config: dict[str, Any]) -> None:
     assert isinstance(config["lr"], float), "torch's Adafactor takes no integer"
 
 
@@ -112,7 +112,7 @@ def test_the_command_of_a_file_sets_options_that_the_file_has(path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_takes_and_rest_stand_together(path: Path) -> None:
+def test_params_and_other_params_are_given_together(path: Path) -> None:
     config: dict[str, Any] | None = load(path)
     while config:
         assert ("params" in config) == ("other_params" in config)

@@ -50,7 +50,7 @@ DIFFERENCES = {
     ("cyclic", "cycle_momentum"): "fails with optimizers that have neither momentum nor betas",
     ("onecycle", "cycle_momentum"): "fails with optimizers that have neither momentum nor betas",
     ("plateau", "mode"): "follows the task's monitor",
-    ("plateau", "eps"): "an absolute threshold stops groups with small rates earlier than others",
+    ("plateau", "eps"): "an absolute threshold stops groups with a small lr earlier than others",
 }
 
 

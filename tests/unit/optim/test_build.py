@@ -41,17 +41,17 @@ def test_without_rules_there_is_one_group_called_default():
     assert type(optimizer) is torch.optim.Adam
 
 
-def test_a_rules_rate_is_absolute_and_its_scale_relative():
+def test_a_rules_lr_is_absolute_and_its_lr_scale_relative():
     net = Net()
     rules = {"head": {"match": r"^fc\.", "lr": 0.5}, "norm": {"match": "norm", "lr_scale": 0.1}}
-    rates = {
+    lrs = {
         g["name"]: g["lr"]
         for g in build_optimizer(ADAM, net.named_parameters(), rules).param_groups
     }
-    assert rates == {"head": 0.5, "norm": pytest.approx(1e-3), "default": 1e-2}
+    assert lrs == {"head": 0.5, "norm": pytest.approx(1e-3), "default": 1e-2}
 
 
-def test_a_scale_without_a_configured_rate_uses_the_classs_own_default():
+def test_an_lr_scale_without_a_configured_lr_uses_the_classs_own_default():
     rules = {"head": {"match": r"^fc\.", "lr_scale": 10}}
     built = build_optimizer({"_target_": "torch.optim.Adam"}, Net().named_parameters(), rules)
     assert built.param_groups[0]["lr"] == pytest.approx(1e-2)
@@ -92,8 +92,8 @@ def test_muon_takes_the_hidden_matrices_and_adamw_the_rest():
 def test_a_rules_groups_are_shared_out_among_the_parts_of_a_composite():
     rules = {"slow": {"match": "^hidden", "lr_scale": 0.1}}
     optimizer = build_optimizer(MUON, Net().named_parameters(), rules)
-    rates = {g["name"]: g["lr"] for g in optimizer.param_groups}
-    assert rates == {
+    lrs = {g["name"]: g["lr"] for g in optimizer.param_groups}
+    assert lrs == {
         "default/AdamW": MUON["other_params"]["lr"],
         "slow/Muon": pytest.approx(0.1 * MUON["lr"]),
         "slow/AdamW": pytest.approx(0.1 * MUON["other_params"]["lr"]),

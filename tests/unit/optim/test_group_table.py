@@ -1,4 +1,4 @@
-"""What is trained at which rate is shown before training, in three places."""
+"""The parameter groups and their learning rates are logged before training, in three places."""
 
 import logging
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from stepsize.optim import build_optimizer
-from stepsize.optim.describe import group_table, is_plain, markdown, one_line, plain_text, title
-from stepsize.optim.plan import plan_optimizer
+from stepsize.optim import OptimizerSpec, build_optimizer, plan_optimizer
+from stepsize.optim.describe import as_markdown, as_text, group_table
 
 STEPS = "trainer.max_steps=2"
 MLP = ("task=digits_mlp", STEPS, "callbacks.plot=null")
@@ -20,9 +19,18 @@ class Net(nn.Module):
         self.hidden, self.fc = nn.Linear(4, 3), nn.Linear(3, 2)
 
 
-def tabled(rules=None, target="torch.optim.AdamW", **options):
-    plan = plan_optimizer({"_target_": target, **options}, Net().named_parameters(), rules)
-    return group_table(plan.build(), plan.rates, plan.frozen.values())
+def planned(target="torch.optim.AdamW", rules=None, **options):
+    spec = OptimizerSpec.from_config({"_target_": target, **options})
+    return plan_optimizer(spec, Net().named_parameters(), rules)
+
+
+def tabled(rules=None, **options):
+    plan = planned(rules=rules, **options)
+    return group_table(plan.build(), plan.lrs, plan.frozen.values())
+
+
+def texted(rules=None):
+    return as_text(planned().build(), tabled(rules))
 
 
 def events(run):
@@ -33,7 +41,7 @@ def events(run):
     return shown.Tensors("parameter groups/text_summary")
 
 
-def test_a_row_has_the_groups_size_rate_and_decay():
+def test_a_row_has_the_groups_size_learning_rate_and_weight_decay():
     rules = {"head": {"match": "^fc", "lr": 0.5, "weight_decay": 0.0}}
     assert tabled(rules, lr=0.1, weight_decay=0.01) == [
         ["group", "tensors", "parameters", "lr", "weight decay"],
@@ -54,29 +62,29 @@ def test_an_option_has_a_column_only_where_groups_differ_in_it():
     assert [row[5] for row in tabled(rules)[1:]] == ["(0.5, 0.9)", "(0.9, 0.999)"]
 
 
-def test_an_optimizer_without_rates_has_no_column_for_them():
+def test_an_optimizer_without_learning_rates_has_no_column_for_them():
     class Signed(torch.optim.Optimizer):
         def __init__(self, params):
             super().__init__(params, {})
 
     table = group_table(Signed(Net().parameters()), {})
     assert table[0] == ["group", "tensors", "parameters"]
-    named = group_table(Signed([{"params": Net().parameters(), "name": "default"}]), {})
-    assert one_line(Signed(Net().parameters()), named) == "Signed over 4 tensors, 23 parameters"
+    named = Signed([{"params": Net().parameters(), "name": "default"}])
+    assert as_text(named, group_table(named, {})) == "Signed over 4 tensors, 23 parameters"
 
 
-def test_only_one_group_without_rules_is_worth_a_line_alone():
-    assert is_plain(tabled())
-    assert not is_plain(tabled({"head": {"match": "fc"}}))
-    assert not is_plain(tabled({"backbone": {"match": "hidden", "freeze": True}}))
+def test_only_a_single_group_without_rules_is_described_in_one_line():
+    assert "\n" not in texted()
+    assert "\n" in texted({"head": {"match": "fc"}})
+    assert "\n" in texted({"backbone": {"match": "hidden", "freeze": True}})
 
 
-def test_the_rate_is_the_groups_own_whatever_the_schedule_starts_with():
-    plan = plan_optimizer({"_target_": "torch.optim.Adam", "lr": 0.1}, Net().named_parameters())
+def test_the_learning_rate_is_the_one_that_the_schedule_multiplies():
+    plan = planned("torch.optim.Adam", lr=0.1)
     optimizer = plan.build()
     torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, 10, cycle_momentum=False)
     assert optimizer.param_groups[0]["initial_lr"] == pytest.approx(0.1 / 25)
-    assert group_table(optimizer, plan.rates)[1][3] == "0.1"
+    assert group_table(optimizer, plan.lrs)[1][3] == "0.1"
 
 
 def test_nested_schedulers_are_named_in_the_title():
@@ -84,20 +92,24 @@ def test_nested_schedulers_are_named_in_the_title():
     schedulers = torch.optim.lr_scheduler
     parts = [schedulers.ConstantLR(adam), schedulers.StepLR(adam, 2)]
     sequence = schedulers.SequentialLR(adam, parts, [3])
-    assert title(adam, [sequence]) == "Adam with 1 parameter group, under ConstantLR then StepLR"
+    title, *_ = as_markdown(adam, group_table(adam, {}), [sequence]).splitlines()
+    assert title == "Adam with 1 parameter group, under ConstantLR then StepLR"
 
 
 def test_plain_text_is_aligned_and_markdown_has_a_rule():
     table = [["group", "lr"], ["a", "0.1"], ["much/longer", "1"]]
-    assert plain_text(table) == "group         lr\na            0.1\nmuch/longer    1"
-    assert markdown(table).splitlines()[:3] == ["| group | lr |", "| --- | ---: |", "| a | 0.1 |"]
+    adam = build_optimizer({"_target_": "torch.optim.Adam"}, Net().named_parameters())
+    _, text = as_text(adam, table).split("\n", 1)
+    assert text == "group         lr\na            0.1\nmuch/longer    1"
+    _, _, *lines = as_markdown(adam, table).splitlines()
+    assert lines[:3] == ["| group | lr |", "| --- | ---: |", "| a | 0.1 |"]
 
 
-def test_a_plain_run_says_it_in_one_short_line(run, caplog):
+def test_a_run_with_one_group_logs_one_short_line(run, caplog):
     with caplog.at_level(logging.INFO, "stepsize"):
         run("task=curve", STEPS, "callbacks.plot=null")
-    (told,) = [r.message for r in caplog.records if r.name == "stepsize.optim.describe"]
-    assert told == "Adam over 4 tensors, 61 parameters: lr 0.001"
+    (logged,) = [r.message for r in caplog.records if r.name == "stepsize.optim.describe"]
+    assert logged == "Adam over 4 tensors, 61 parameters: lr 0.001"
 
 
 def test_the_table_is_a_markdown_table_in_tensorboards_text(run):
@@ -113,10 +125,10 @@ def test_the_table_is_a_markdown_table_in_tensorboards_text(run):
 def test_the_log_names_every_group_of_any_optimizer(run, caplog, optimizer):
     with caplog.at_level(logging.INFO, "stepsize"):
         run(*MLP, f"optimizer={optimizer}")
-    told = next(r.message for r in caplog.records if r.name == "stepsize.optim.describe")
+    logged = next(r.message for r in caplog.records if r.name == "stepsize.optim.describe")
     expected = {"muon": "default/Muon", "lbfgs": "LBFGS over 10", "sgd": "SGD over 10"}
-    assert expected[optimizer] in told
-    assert ("default/AdamW" in told) == (optimizer == "muon")
+    assert expected[optimizer] in logged
+    assert ("default/AdamW" in logged) == (optimizer == "muon")
 
 
 def test_the_table_is_on_the_console_and_in_the_log_file(command, tmp_path):

@@ -59,7 +59,7 @@ def test_every_task_leaves_a_plot_with_ink_in_it(run: Run, task: str) -> None:
 
 @pytest.mark.usefixtures("no_complaint")
 @pytest.mark.parametrize("task", names("task"))
-def test_weights_that_are_not_finite_are_drawn_and_said(run: Run, task: str) -> None:
+def test_weights_that_are_not_finite_are_drawn(run: Run, task: str) -> None:
     finished = run(f"task={task}", *WILD, "trainer.max_steps=8", "trainer.log_every_n_steps=1")
     assert finished.result["status"] == "diverged"
     assert share_of_ink(plot_of(finished)) > 0.01
@@ -131,10 +131,10 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
 
 
 def test_a_resumed_run_draws_the_whole_trajectory(run: Run) -> None:
-    words = ("task=rosenbrock", "optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0.9")
-    whole = run(*words, "trainer.max_steps=30")
-    half = run(*words, "trainer.max_steps=12")
-    rest = run(*words, "trainer.max_steps=30", f"ckpt_path={half.folder}/checkpoints/last.ckpt")
+    overrides = ("task=rosenbrock", "optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0.9")
+    whole = run(*overrides, "trainer.max_steps=30")
+    half = run(*overrides, "trainer.max_steps=12")
+    rest = run(*overrides, "trainer.max_steps=30", f"ckpt_path={half.folder}/checkpoints/last.ckpt")
     assert (plot_of(rest) == plot_of(whole)).all()
     assert (plot_of(half) != plot_of(whole)).any()
 
@@ -157,7 +157,7 @@ def test_a_long_path_is_thinned_evenly() -> None:
     assert path.points()[:, 0].tolist() == path.steps().tolist()
 
 
-def test_a_path_goes_on_from_its_state_as_if_never_stopped() -> None:
+def test_a_path_continues_from_its_state_as_if_never_stopped() -> None:
     def walk(path: Path, steps: range) -> Path:
         for step in steps:
             if path.wants(step):

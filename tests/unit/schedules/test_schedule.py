@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[3] / "conf" / "scheduler"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 METRICS = [3.0, 2.0, 1.0]  # then it stays
 
-# The same schedules by hand, for a run of 40 steps and groups with the rates 1 and 0.1.
+# The same schedules by hand, for a run of 40 steps and groups with the learning rates 1 and 0.1.
 BY_HAND: dict[str, Callable[[torch.optim.Optimizer], Any]] = {
     "none": lambda o: None,
     "lambda": lambda o: lrs.LambdaLR(o, lambda t: 1 / (1 + t / 4)),
@@ -107,8 +107,10 @@ def two_groups(first: float = 1.0, second: float = 0.1) -> torch.optim.Optimizer
     return torch.optim.SGD(groups, lr=1.0)
 
 
-def rates(optimizer: torch.optim.Optimizer, scheduler: Any, steps: int) -> list[tuple[float, ...]]:
-    """The groups' rates that each step of a run trains with, by Lightning's order of calls."""
+def learning_rates(
+    optimizer: torch.optim.Optimizer, scheduler: Any, steps: int
+) -> list[tuple[float, ...]]:
+    """The groups' learning rates in each step of a run, by Lightning's order of calls."""
     drawn = []
     for step in range(steps):
         drawn.append(tuple(group["lr"] for group in optimizer.param_groups))
@@ -127,20 +129,20 @@ def built(config: dict[str, Any], optimizer: torch.optim.Optimizer, steps: int) 
 
 def draw(config: dict[str, Any], steps: int) -> list[tuple[float, ...]]:
     optimizer = two_groups()
-    return rates(optimizer, built(config, optimizer, steps), steps)
+    return learning_rates(optimizer, built(config, optimizer, steps), steps)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_a_file_makes_the_rates_of_torchs_own_stepping(name: str) -> None:
+def test_a_file_makes_the_learning_rates_of_torchs_own_stepping(name: str) -> None:
     optimizer = two_groups()
-    by_hand = rates(optimizer, BY_HAND[name](optimizer), 40)
+    by_hand = learning_rates(optimizer, BY_HAND[name](optimizer), 40)
     for ours, theirs in zip(draw(load(name), 40), by_hand, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 100, 1003])
 @pytest.mark.parametrize("name", NAMES)
-def test_groups_keep_the_ratio_of_their_rates_over_runs_of_any_length(
+def test_groups_keep_the_ratio_of_their_learning_rates_over_runs_of_any_length(
     name: str, steps: int
 ) -> None:
     drawn = draw(load(name), steps)
@@ -156,7 +158,7 @@ def test_a_run_of_any_length_ends_where_a_long_run_ends(name: str, steps: int) -
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "plateau"])
 def test_a_run_ten_times_as_long_has_the_same_curve(name: str) -> None:
     short, long = draw(load(name), 400), draw(load(name), 4000)
-    assert short == [pytest.approx(rate, abs=0.05) for rate in long[::10]]
+    assert short == [pytest.approx(lr, abs=0.05) for lr in long[::10]]
 
 
 @pytest.mark.parametrize("name", ["cosine", "polynomial", "warmup_cosine", "warmup_linear"])
@@ -164,7 +166,7 @@ def test_a_run_ten_times_as_long_has_the_same_curve(name: str) -> None:
 def test_a_decay_is_at_zero_after_the_last_step_and_not_before(name: str, steps: int) -> None:
     optimizer = two_groups()
     scheduler = built(load(name), optimizer, steps)
-    assert min(rates(optimizer, scheduler, steps))[0] > 0
+    assert min(learning_rates(optimizer, scheduler, steps))[0] > 0
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0, 0], abs=1e-12)
 
 
@@ -173,16 +175,16 @@ def test_no_restart_falls_on_the_end_of_a_run(steps: int) -> None:
     assert draw(load("cosine_warm_restarts"), steps)[-1][0] < 0.1
 
 
-def test_the_peak_of_one_cycle_is_each_groups_own_rate() -> None:
+def test_the_peak_of_one_cycle_is_each_groups_own_learning_rate() -> None:
     optimizer = two_groups(second=5.0)
-    drawn = rates(optimizer, built(load("onecycle"), optimizer, 1000), 1000)
+    drawn = learning_rates(optimizer, built(load("onecycle"), optimizer, 1000), 1000)
     assert [max(column) for column in zip(*drawn, strict=True)] == pytest.approx([1, 5], rel=1e-4)
 
 
-def test_a_list_of_rates_is_taken_as_it_is() -> None:
+def test_a_list_of_learning_rates_is_taken_as_it_is() -> None:
     config = {**load("onecycle"), "max_lr": [2.0, 3.0]}
     optimizer = two_groups()
-    drawn = rates(optimizer, built(config, optimizer, 1000), 1000)
+    drawn = learning_rates(optimizer, built(config, optimizer, 1000), 1000)
     assert [max(column) for column in zip(*drawn, strict=True)] == pytest.approx([2, 3], rel=1e-4)
 
 
@@ -191,7 +193,7 @@ def test_a_floor_of_a_plateau_is_scaled_to_each_group() -> None:
     assert draw(config, 400)[-1] == pytest.approx((0.01, 0.001))
 
 
-def test_rates_are_scaled_by_those_that_groups_start_from_inside_a_sequence() -> None:
+def test_learning_rates_are_scaled_by_those_that_groups_start_from_inside_a_sequence() -> None:
     onecycle = {k: v for k, v in load("onecycle").items() if k != "interval"}
     config = load("warmup_cosine")
     config["schedulers"][1] = {**onecycle, "total_steps": "rest"}
@@ -199,14 +201,14 @@ def test_rates_are_scaled_by_those_that_groups_start_from_inside_a_sequence() ->
     assert [max(column) for column in zip(*drawn, strict=True)] == pytest.approx([1, 0.1], rel=1e-4)
 
 
-def test_an_absolute_floor_of_a_cosine_is_said_to_break_the_ratio(
+def test_an_absolute_floor_of_a_cosine_is_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     draw(load("cosine", "scheduler.eta_min=0.01"), 4)
     assert "eta_min=0.01" in caplog.text
 
 
-def test_an_absolute_floor_is_not_spoken_of_where_all_rates_are_one(
+def test_an_absolute_floor_is_not_spoken_of_where_all_learning_rates_are_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     built(load("cosine", "scheduler.eta_min=0.01"), two_groups(second=1.0), 4)
@@ -237,7 +239,7 @@ def test_a_plateau_watches_the_tasks_monitor_where_it_names_none() -> None:
     assert entry["monitor"] == "val/loss"
 
 
-def test_one_epoch_in_epochs_is_said_to_leave_the_rate_as_it_is(
+def test_one_epoch_in_epochs_is_said_to_leave_the_learning_rate_as_it_is(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = load("cosine", "scheduler.interval=epoch")
@@ -269,7 +271,7 @@ def test_a_function_of_another_package_gets_the_optimizer_and_durations() -> Non
 def test_a_schedule_continues_from_a_checkpoint_of_plain_values(name: str) -> None:
     optimizer = two_groups()
     scheduler = built(load(name), optimizer, 40)
-    rates(optimizer, scheduler, 20)
+    learning_rates(optimizer, scheduler, 20)
     file = io.BytesIO()
     torch.save({"o": optimizer.state_dict(), "s": scheduler.state_dict()}, file)
     file.seek(0)
@@ -279,10 +281,12 @@ def test_a_schedule_continues_from_a_checkpoint_of_plain_values(name: str) -> No
     resumed_scheduler = built(load(name), resumed, 40)
     resumed.load_state_dict(state["o"])
     resumed_scheduler.load_state_dict(state["s"])
-    assert rates(resumed, resumed_scheduler, 20) == rates(optimizer, scheduler, 20)
+    assert learning_rates(resumed, resumed_scheduler, 20) == learning_rates(
+        optimizer, scheduler, 20
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_of_a_file_makes_a_schedule(name: str) -> None:
-    words = shlex.split((FOLDER / f"{name}.yaml").read_text().splitlines()[0])
-    draw(load(name, *(word for word in words if word.startswith("scheduler."))), 40)
+    first = shlex.split((FOLDER / f"{name}.yaml").read_text().splitlines()[0])
+    draw(load(name, *(word for word in first if word.startswith("scheduler."))), 40)

@@ -118,7 +118,7 @@ def test_patience_is_a_share_too() -> None:
 
 
 class Watched(pl.LightningModule):
-    """Notes where its scheduler stands, and its rate, at the start of each step."""
+    """Notes where its scheduler stands, and its learning rate, at the start of each step."""
 
     def __init__(self, config: dict[str, Any], steps: int, steps_per_epoch: int) -> None:
         super().__init__()
@@ -180,13 +180,13 @@ def test_a_run_uses_as_many_positions_as_lightning_moves_it_through(
     assert positions == set(range(expected))
 
 
-def test_lightning_trains_the_last_step_of_one_cycle_at_its_last_rate() -> None:
+def test_lightning_trains_the_last_step_of_one_cycle_at_its_last_learning_rate() -> None:
     config = {
         "_target_": "torch.optim.lr_scheduler.OneCycleLR",
         "max_lr": 1.0,
         "total_steps": "100%",
         "cycle_momentum": False,
     }
-    seen = [rate for _, rate in fit(config, 13, 5).seen]
+    seen = [lr for _, lr in fit(config, 13, 5).seen]
     assert seen[0] == pytest.approx(1 / 25)
     assert seen[-1] == pytest.approx(1 / 25 / 1e4)

@@ -1,4 +1,4 @@
-"""What does not fit is said in one line, before training."""
+"""An invalid schedule is refused in one line, before training."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         pytest.param(
             {**COSINE, "T_max": "half"},
             r"scheduler\.T_max=half: give a whole number from 1 up",
-            id="duration that is a word",
+            id="duration that is a string",
         ),
         pytest.param(
             PLATEAU,
@@ -145,8 +145,8 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         ),
         pytest.param(
             sequence(LINEAR, PLATEAU),
-            r"scheduler\.schedulers\[1\]: SequentialLR cannot hold ReduceLROnPlateau: it is moved "
-            r"by a metric",
+            r"scheduler\.schedulers\[1\]: SequentialLR cannot hold ReduceLROnPlateau: it "
+            r"follows a metric",
             id="plateau in a sequence",
         ),
         pytest.param(
@@ -161,8 +161,8 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         ),
         pytest.param(
             chain(LINEAR, LAMBDA),
-            r"scheduler\.schedulers\[1\]: ChainedScheduler cannot hold LambdaLR: it sets the rate "
-            r"afresh.*chain MultiplicativeLR",
+            r"scheduler\.schedulers\[1\]: ChainedScheduler cannot hold LambdaLR: it "
+            r"replaces the lr.*chain MultiplicativeLR",
             id="link of a chain that undoes the others",
         ),
         pytest.param(
@@ -174,7 +174,7 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         pytest.param(
             sequence(LINEAR, "cosine"),
             r"scheduler\.schedulers\[1\]: give a class",
-            id="part that is a word",
+            id="part that is a string",
         ),
         pytest.param(
             sequence(),
@@ -208,8 +208,7 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         ),
         pytest.param(
             {**ONECYCLE, "total_steps": "50%"},
-            r"scheduler\.total_steps=20: OneCycleLR cannot be moved beyond its end, and the run "
-            r"moves it 40 times",
+            r"scheduler\.total_steps=20: OneCycleLR cannot be stepped.*40 times",
             id="one cycle shorter than the run",
         ),
         pytest.param(
@@ -235,13 +234,15 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         ),
     ],
 )
-def test_what_does_not_fit_is_named_with_what_does(config: dict[str, Any], message: str) -> None:
+def test_an_invalid_value_is_refused_with_the_allowed_ones(
+    config: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         build(config)
     assert "\n" not in str(caught.value)
 
 
-def test_rates_cannot_be_scaled_from_nothing() -> None:
+def test_learning_rates_cannot_be_scaled_from_nothing() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
     groups = [{"params": [parameters[0]]}, {"params": [parameters[1]], "lr": 0.1}]
     optimizer = torch.optim.SGD(groups, lr=0.0)

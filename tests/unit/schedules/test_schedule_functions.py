@@ -50,7 +50,7 @@ def test_the_factor_per_step_makes_the_total() -> None:
     assert per_step(total=0.125, steps=3) == pytest.approx(0.5)
 
 
-def test_a_scaled_rate_is_a_share_of_the_other() -> None:
+def test_a_scaled_learning_rate_is_a_share_of_the_other() -> None:
     assert scaled(value=0.2, factor=0.5) == pytest.approx(0.1)
 
 

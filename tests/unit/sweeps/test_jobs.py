@@ -5,8 +5,8 @@ from conftest import CONF, names
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
+from stepsize.config.resolve import plain
 from stepsize.sweeps.jobs import Composer, combinations
 
 
@@ -21,7 +21,7 @@ def composer(loader):
     return Composer(loader.load_configuration("train", [], run_mode=RunMode.MULTIRUN), loader)
 
 
-WORDS = [
+OVERRIDES = [
     ["optimizer=sgd", "optimizer.lr=0.1", "seed=3"],
     ["optimizer=sgd", "optimizer.lr=0.2", "seed=4"],
     ["optimizer=adam", "optimizer.betas=[0.8,0.9]", "task=digits"],
@@ -33,25 +33,29 @@ WORDS = [
 
 
 def test_a_job_s_configuration_is_the_one_that_hydra_composes(composer, loader):
-    for words in WORDS:
-        theirs = loader.load_configuration("train", list(words), run_mode=RunMode.RUN)
-        container = OmegaConf.to_container(theirs)
+    for overrides in OVERRIDES:
+        theirs = loader.load_configuration("train", list(overrides), run_mode=RunMode.RUN)
+        container = plain(theirs, resolve=False)
         container.pop("hydra")
-        assert composer.config(words) == container
+        assert composer.config(overrides) == container
 
 
 def test_hydra_composes_once_for_all_values_of_a_key(composer, monkeypatch):
     loads = []
     load = composer._load
-    monkeypatch.setattr(composer, "_load", lambda words: loads.append(words) or load(words))
+    monkeypatch.setattr(
+        composer, "_load", lambda overrides: loads.append(overrides) or load(overrides)
+    )
     jobs = [composer.job(["optimizer=sgd", f"seed={seed}"]) for seed in range(20)]
     assert [job.seed for job in jobs] == list(range(20))
     assert len(loads) == 1
 
 
 def test_a_glob_stands_for_the_files_of_its_group(loader):
-    words = combinations(["optimizer=glob(*)", "seed=range(2)"], loader)
-    assert words == [[f"optimizer={n}", f"seed={s}"] for n in names("optimizer") for s in range(2)]
+    combined = combinations(["optimizer=glob(*)", "seed=range(2)"], loader)
+    assert combined == [
+        [f"optimizer={n}", f"seed={s}"] for n in names("optimizer") for s in range(2)
+    ]
 
 
 def test_a_job_knows_what_it_is_about(composer):

@@ -1,4 +1,4 @@
-"""How runs are called."""
+"""The folder names of runs."""
 
 import pytest
 from hypothesis import given
@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 from stepsize.sweeps.jobs import run_name
 
 
-def test_a_name_reads_as_the_words_that_made_the_run():
-    words = ["seed=3", "optimizer.lr=0.01", "optimizer=adam"]
-    assert run_name(words) == "optimizer=adam,optimizer.lr=0.01,seed=3"
+def test_a_name_reads_as_the_overrides_of_the_run():
+    overrides = ["seed=3", "optimizer.lr=0.01", "optimizer=adam"]
+    assert run_name(overrides) == "optimizer=adam,optimizer.lr=0.01,seed=3"
 
 
-WORDS = [
+OVERRIDES = [
     "task=line", "optimizer=adam", "optimizer.lr=0.01", "optimizer.betas=[0.9,0.99]",
     "+trainer.limit_val_batches=3", "~callbacks.progress", "seed=7",
     "+param_groups.stem={match: 'conv1|bn1', lr_scale: 0.1}",
 ]  # fmt: skip
 
 
-@given(st.permutations(WORDS))
-def test_the_order_of_the_words_does_not_matter(words):
-    assert run_name(words) == run_name(WORDS)
+@given(st.permutations(OVERRIDES))
+def test_the_order_of_the_overrides_does_not_matter(overrides):
+    assert run_name(overrides) == run_name(OVERRIDES)
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_one_value_has_one_name(one, other):
     assert run_name([one]) == run_name([other])
 
 
-def test_what_only_says_where_a_sweep_goes_is_not_in_the_name():
-    words = ["seed=1", "name=x", "sweep=quick", "overwrite=true", "fail_fast=true"]
-    assert run_name(words) == "seed=1"
+def test_keys_that_say_only_where_and_how_a_sweep_runs_are_not_in_the_name():
+    overrides = ["seed=1", "name=x", "sweep=quick", "overwrite=true", "fail_fast=true"]
+    assert run_name(overrides) == "seed=1"
 
 
 VALUES = st.text(

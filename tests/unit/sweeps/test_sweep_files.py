@@ -27,7 +27,7 @@ def test_it_is_a_multirun_whose_jobs_can_be_composed(sweep):
     params = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
     jobs = combinations([*params, f"sweep={sweep}"], loader)
     composer = Composer(config, loader)
-    runs = {composer.job(words).run for words in jobs}
+    runs = {composer.job(overrides).run for overrides in jobs}
     assert len(runs) == len(jobs) > 1
 
 
@@ -38,7 +38,7 @@ def test_it_sets_no_option_of_an_optimizer_that_would_leak_into_another(sweep):
     assert set(options) <= {"optimizer.lr"}  # every optimizer has one, swept alike for all
 
 
-def test_it_has_seeds_enough_to_claim_something_of_each_setting_at_five_percent(sweep):
+def test_it_has_enough_seeds_for_a_difference_at_five_percent(sweep):
     """The smallest two-sided sign-flip p is 2/2^n, times the number of comparisons (Holm)."""
     loader, config = composed(sweep)
     sweeper = config.hydra.sweeper

@@ -10,7 +10,7 @@ import torch
 
 
 @torch.no_grad()
-def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
+def logged_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
     """The tags of a module that logs as :class:`Module` does; None for any other.
 
     Args:
@@ -37,7 +37,7 @@ def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[
     return {f"{phase}/{name}" for phase in phases for name in names} | gap
 
 
-def monitors_of(config: Mapping[str, Any]) -> dict[str, str | None]:
+def watched_tags(config: Mapping[str, Any]) -> dict[str, str | None]:
     """The tags that a configuration watches, by the key that names each.
 
     A target for the gap is not among them: where the optimum is not known, it is dropped.

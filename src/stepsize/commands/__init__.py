@@ -1,0 +1,1 @@
+"""The commands of ``python -m stepsize``, one file for each."""
