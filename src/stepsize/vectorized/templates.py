@@ -112,6 +112,10 @@ class Templates(Composer):
         number: int,
         marks: Mapping[str, str] | None,
     ) -> ComposedJob:
+        if marks:  # the typed top-level keys accept no placeholder
+            untyped = OmegaConf.create(plain(cfg, resolve=False))
+            untyped["hydra"] = cfg.hydra
+            cfg = untyped
         HydraConfig.instance().set_config(cfg)
         folder = Path(str(cfg.hydra.sweep.dir), str(cfg.hydra.sweep.subdir)).absolute()
         job, runtime = cfg.hydra.job, cfg.hydra.runtime
