@@ -1,8 +1,8 @@
-"""Functions of many runs as straight lists of operations: traced, and compiled where it pays.
+"""Functions of many runs as torch.fx graphs: traced once, and compiled where it pays.
 
-:func:`torch.vmap` and :func:`torch.func.grad` find out in every call what there is to do, which
-takes several times as long as doing it where models are small. What is found is the same in every
-step. So it is noted down once, and from then on just done: the same operations, the same bits.
+:func:`torch.vmap` and :func:`torch.func.grad` work out in every call which operations to run. For
+small models this takes several times as long as the operations, which are the same in every step.
+So they are traced once, and each later call runs the same operations, with the same bits.
 """
 
 from __future__ import annotations
@@ -17,20 +17,24 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-# Weights [runs, columns] and a batch -> tensors with a row for each run, and some by name.
-Stacked = Callable[[Tensor, tuple[Tensor, ...]], tuple[tuple[Tensor, ...], dict[str, Tensor]]]
+# Weights [runs, columns] and a batch -> tensors with a row for each run, and named tensors.
+StackedFunction = Callable[
+    [Tensor, tuple[Tensor, ...]], tuple[tuple[Tensor, ...], dict[str, Tensor]]
+]
 
 
-class Program:
-    """A function for one shape of weights and batch.
+class TracedFunction:
+    """A function traced for one shape of weights and batch.
 
     Args:
-        function: what is traced.
-        weights: of as many runs as every call will have.
-        tensors: of a batch.
+        function: the function to trace.
+        weights: example weights, [runs, columns]; every call must have this shape.
+        tensors: an example batch.
     """
 
-    def __init__(self, function: Stacked, weights: Tensor, tensors: tuple[Tensor, ...]) -> None:
+    def __init__(
+        self, function: StackedFunction, weights: Tensor, tensors: tuple[Tensor, ...]
+    ) -> None:
         self._names: list[str] = []
         self._inputs: list[Any] = [weights, *tensors]
 
@@ -52,25 +56,25 @@ class Program:
         count = len(values) - len(self._names)
         return values[:count], dict(zip(self._names, values[count:], strict=True))
 
-    def compiled(self) -> Program:
-        """The same, compiled by torch's Inductor.
+    def compiled(self) -> TracedFunction:
+        """This function compiled by torch's Inductor.
 
-        Not by :func:`torch.compile`: the function that it returns looks at its guards in each call,
-        which takes as long as a tenth of the computation; here the shapes are what they were.
+        :func:`torch.compile` would check its guards in each call, which takes a tenth of the
+        computation's time; here the shapes never change.
         """
         from torch._inductor import compile as inductor
 
-        # Inductor tries for seconds what the compiler can do with this processor; torch knows what
-        # the processor can do, and a compiler that cannot is found out in the first call.
+        # Inductor would test for seconds which instructions the compiler supports; torch knows
+        # those of the processor, and a compiler without them fails in the first call.
         on_cpu = self._inputs[0].device.type == "cpu"
         options = {"cpp.vec_isa_ok": True} if on_cpu else {}
-        program = copy.copy(self)
+        compiled = copy.copy(self)
         with torch.no_grad():
-            program._run = inductor(self._graph, self._inputs, options=options)
-            program._run(*self._inputs)
-        return program
+            compiled._run = inductor(self._graph, self._inputs, options=options)
+            compiled._run(*self._inputs)
+        return compiled
 
 
-def compiler_at_hand(device: torch.device) -> bool:
-    """Whether there is what Inductor needs: on a CPU a C++ compiler."""
+def has_compiler(device: torch.device) -> bool:
+    """Whether Inductor can compile for a device: a CPU needs a C++ compiler."""
     return device.type != "cpu" or any(map(shutil.which, ("g++", "clang++", "cl")))
