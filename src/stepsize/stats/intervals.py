@@ -161,9 +161,7 @@ def median_steps(steps: Sequence[float]) -> float:
     """
     wrong = [value for value in steps if not value >= 0]
     if wrong:
-        raise ValueError(
-            f"steps={wrong[0]}, but a number of steps is at least 0, and inf for a miss"
-        )
+        raise ValueError(f"steps={wrong[0]}, but steps are at least 0, and inf for a miss")
     return median_quartiles(steps)[1]
 
 

@@ -64,7 +64,7 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
         for problem, cost in row.items():
             if not cost > 0:
                 raise ValueError(
-                    f"{solver} on {problem} costs {cost}, but a cost is above 0, and inf for a failure"
+                    f"{solver} on {problem} costs {cost}, but costs are above 0, and inf for a failure"
                 )
     best = {problem: min(costs[solver][problem] for solver in solvers) for problem in problems}
     ratios = {
@@ -83,6 +83,5 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
 def _ratio(cost: float, best: float) -> float:
     if math.isinf(cost):
         return math.inf
-    return min(
-        cost / best, sys.float_info.max
-    )  # a finite cost is a solution, even if its ratio overflows
+    # A finite cost is a solution, even if its ratio overflows.
+    return min(cost / best, sys.float_info.max)
