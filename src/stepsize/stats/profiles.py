@@ -64,7 +64,7 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
         for problem, cost in row.items():
             if not cost > 0:
                 raise ValueError(
-                    f"{solver} on {problem} costs {cost}, but costs are above 0, and inf for a failure"
+                    f"{solver} on {problem} costs {cost}, but a cost is above 0, inf for a failure"
                 )
     best = {problem: min(costs[solver][problem] for solver in solvers) for problem in problems}
     ratios = {

@@ -121,7 +121,8 @@ def test_identical_runs_are_called_identical() -> None:
 def test_seeds_that_change_nothing_are_pointed_out() -> None:
     found = paired(by_seed(*[0.1] * 8), by_seed(*[0.3] * 8))
     assert found.note == (
-        "all seeds have the same values: if the seed has no effect, these 8 seeds are one observation"
+        "all seeds have the same values: if the seed has no effect, these 8 seeds are one "
+        "observation"
     )
     assert found.low == found.high == pytest.approx(1 / 3)
     assert paired(by_seed(*[0.1] * 8), by_seed(*[0.1] * 8)).note == ""
