@@ -8,9 +8,9 @@ from conftest import ROOT
 from synthetic_sweeps import write_sweep
 
 
-def compare(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def compare(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "compare.py"), *words],
+        [sys.executable, str(ROOT / "scripts" / "compare.py"), *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
