@@ -1,7 +1,4 @@
-"""What a report is made of, before it is a page or Markdown.
-
-In all text, backticks mark code and double asterisks what matters.
-"""
+"""The parts of a report, before they are rendered as a page or as Markdown."""
 
 from __future__ import annotations
 
@@ -9,55 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepsize.report.answer import Answer
+from stepsize.report.columns import Table
 from stepsize.report.figures.panel import Panel
-from stepsize.report.line_styles import Look
 
 
 @dataclass(frozen=True)
-class Text:
-    """A paragraph; a quiet one is a note to what stands above it."""
+class Note:
+    """A remark on the part above it, in Markdown and in small grey letters."""
 
     text: str
-    quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of sentences."""
-
-    items: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Code:
-    """Lines to be pasted into a terminal."""
-
-    lines: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table; numbers are set to the right."""
-
-    title: str
-    is_number: bool = True
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        columns: their titles.
-        rows: cells as text.
-        looks: of each row, how its line is drawn in the figures; None for no key.
-        strong: whether the first row stands out.
-    """
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-    looks: Sequence[Look | None] = ()
-    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +25,7 @@ class Figure:
         name: of its PNG, without the ending; unique in the report.
         alt: what it shows, for those who cannot see it.
         wide: for a desktop, and for the PNG; None where there are panels.
-        narrow: for a telephone.
+        narrow: for a telephone; None where there are panels.
         panels: small ones, side by side.
     """
 
@@ -81,23 +38,23 @@ class Figure:
 
 @dataclass(frozen=True)
 class Folded:
-    """Parts that are shown when asked for."""
+    """Parts below a summary line that a click opens."""
 
     summary: str
     parts: Sequence[Part]
 
 
-Part = Text | Bullets | Code | Table | Figure | Folded
+Part = str | Note | Table | Figure | Folded  # a str is a block of Markdown
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A heading and what stands below it.
+    """A heading and the parts below it.
 
     Attributes:
-        title: level 2, or 3 where it belongs to the chapter before.
+        title: of the heading.
         parts: in order.
-        level: of the heading.
+        level: of the heading: 2, or 3 where it belongs to the chapter before.
     """
 
     title: str
@@ -107,13 +64,13 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Document:
-    """A report.
+    """A whole report.
 
     Attributes:
         title: the sweeps' names.
-        facts: what it is about, in a few words each.
-        answers: by task.
-        chapters: the rest.
+        facts: numbers of runs, hyperparameter settings, seeds and statuses.
+        answers: ``(task, answer)`` of each task.
+        chapters: in order.
     """
 
     title: str

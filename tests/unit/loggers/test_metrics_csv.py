@@ -55,8 +55,7 @@ def test_a_value_that_is_not_finite_is_never_the_best(values):
 
 @pytest.mark.parametrize(
     ("value", "larger", "step"),
-    
-    [(2.0, False, 10), (1.0, False, 10), (0.5, False, None), (3, True, 0)],,
+    [(2.0, False, 10), (1.0, False, 10), (0.5, False, None), (3, True, 0)],
 )
 def test_the_first_step_is_the_first_that_reaches_the_value(history, value, larger, step):
     assert history.first_step("train/loss", value, larger=larger) == step
