@@ -41,7 +41,8 @@ def is_elsewhere(command: str) -> bool:
 def run_shortly(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of ``train.py`` or ``python -m stepsize``.
 
-    A run takes 30 steps unless the command says how many, and a sweep of conf/sweep two seeds.
+    A run takes 30 steps unless the command says how many. A sweep draws no plots, and a sweep of
+    conf/sweep takes two seeds and, where it has a grid of learning rates, two of these.
     """
     program, *arguments = shlex.split(command)
     assert program == "python", command
@@ -52,7 +53,12 @@ def run_shortly(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     if not _PRINTS & {*overrides}:
         given = [override.partition("=")[0] for override in overrides]
         overrides += [] if "trainer.max_steps" in given else [_STEPS]
-        overrides += ["seed=0,1"] if "sweep" in given else []
+        if "sweep" in given or "-m" in given:
+            overrides += ["plots=false"]
+        if "sweep" in given:
+            overrides += ["seed=0,1"]
+        if "sweep=learning_rate" in overrides:
+            overrides += ["optimizer.lr=1e-3,1e-2"]
     return run_command(*overrides, cwd=cwd, script=ROOT / script)
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from command_line import ROOT
-from documents import ELSEWHERE, blocks, check_commands, commands
+from documents import ELSEWHERE, check_commands, commands
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 OWN_TEST = {"tour.md"}  # tests/runs/test_tour.py runs its steps in full
@@ -29,9 +29,3 @@ def test_every_link_leads_to_a_file(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (page.parent / link).exists()] == []
-
-
-def test_the_page_of_resume_continues_its_first_run_bit_for_bit(tmp_path):
-    """Two hundred steps and two hundred more are four hundred steps."""
-    (page,) = (page for page in PAGES if page.stem == "resume")
-    assert blocks(page, "bash")
