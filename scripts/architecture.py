@@ -46,7 +46,7 @@ _KEY = re.compile(r"^(?P<key>\w+):(?: (?P<value>[^#].*?))?(?: +# (?P<comment>.*)
 def first_line(path: Path) -> str:
     """The first line of a Python file's docstring, as Markdown; empty where there is none."""
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-    return docstring.partition("\n")[0].replace("``", "`")
+    return re.sub(r":[a-z]+:(?=`)", "", docstring.partition("\n")[0].replace("``", "`"))
 
 
 @dataclass(frozen=True)
