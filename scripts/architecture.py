@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/: the tree of files, and tables of the files in conf/.
+"""Writes the generated parts of docs/: the tree of files, and the tables of conf/.
 
     python scripts/architecture.py
 
@@ -31,7 +31,7 @@ START_HERE = (
     "src/stepsize/optim/configure.py",
     "src/stepsize/optim/spec.py",
     "src/stepsize/optim/param_groups.py",
-    "src/stepsize/run/result.py",
+    "src/stepsize/report/read.py",
     "src/stepsize/report/columns.py",
 )
 # The packages in the order of one run; then what works on many runs.
