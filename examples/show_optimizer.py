@@ -43,6 +43,7 @@ def text(values: Mapping[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
+    """A value as text: the norm of a tensor, the number of tensors in a list."""
     if isinstance(value, Tensor):
         return f"{value.item():g}" if value.ndim == 0 else f"[norm {value.norm():.3g}]"
     if isinstance(value, list) and any(isinstance(entry, Tensor) for entry in value):

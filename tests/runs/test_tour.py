@@ -9,12 +9,11 @@ import pytest
 from command_line import ROOT, run_command
 
 TOUR = ROOT / "docs" / "tour.md"
-STEPS = re.findall(
-    r"^```bash\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?",
-    TOUR.read_text("utf-8"),
-    re.DOTALL | re.MULTILINE,
+SECTIONS = re.findall(
+    r"^## \d+\. (.+?)\n(.*?)(?=^## |\Z)", TOUR.read_text("utf-8"), re.DOTALL | re.MULTILINE
 )
-TITLES = [commands.splitlines()[0].partition(" ")[2][-50:] for commands, _ in STEPS]
+BLOCKS = re.compile(r"^```bash\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+STEPS = [(title, *block) for title, section in SECTIONS for block in BLOCKS.findall(section)]
 SLOW = "hydra/launcher=vectorized"  # tests/all/test_tour_question.py
 
 
@@ -60,8 +59,13 @@ def assert_printed(expected, out):
 
 
 @pytest.mark.parametrize(
-    ("commands", "expected"), [step for step in STEPS if SLOW not in step[0]],
-    ids=[title for title, step in zip(TITLES, STEPS, strict=True) if SLOW not in step[0]],
-)  # fmt: skip
+    ("commands", "expected"),
+    [pytest.param(*step, id=title) for title, *step in STEPS if SLOW not in step[0]],
+)
 def test_a_step_prints_what_the_page_shows(commands, expected, tmp_path):
     assert_printed(expected, run_step(commands, tmp_path))
+
+
+def test_the_page_has_a_command_in_every_section():
+    assert [title for title, section in SECTIONS if not BLOCKS.search(section)] == []
+    assert len(SECTIONS) == 7

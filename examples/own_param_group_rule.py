@@ -1,7 +1,7 @@
 """A parameter-group rule of your own is a configuration file; this script tries one out.
 
-    python examples/own_param_groups.py param_groups=own_param_groups task=digits
-    python train.py --config-dir examples/conf param_groups=own_param_groups task=digits
+    python examples/own_param_group_rule.py param_groups=own_param_group_rule task=digits
+    python train.py --config-dir examples/conf param_groups=own_param_group_rule task=digits
 
 The first command lists which parameters each rule selects, without training; the second trains
 with the rules. A rule has ``match`` (a regular expression on the parameter's name), ``ndim`` or

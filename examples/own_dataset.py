@@ -1,10 +1,10 @@
 """A data set of your own in memory: one method that returns the tensors.
 
-    python train.py --config-dir examples/conf data=own_data allowed_packages=[examples]
+    python train.py --config-dir examples/conf data=own_dataset allowed_packages=[examples]
 
 ``InMemoryData`` makes the batches: seeded, resumed at the right batch, and without the cost of a
 DataLoader. A vectorized sweep trains on it too. For data that do not fit into memory, write a
-LightningDataModule: see own_module.py.
+LightningDataModule: see own_lightning_module.py.
 """
 
 import numpy as np

@@ -1,10 +1,12 @@
 """A LightningModule and a LightningDataModule of your own, kept as they are but for one method.
 
-    python train.py --config-dir examples/conf task=own_module
+    python train.py --config-dir examples/conf task=own_lightning_module
 
-``conf/task/own_module.yaml`` names both. The task is a file of global values, so that it can also
-allow the package, choose the monitor and set the budget.
+``conf/task/own_lightning_module.yaml`` names both. The task is a file of global values, so that it
+can also allow the package, choose the monitor and set the budget.
 """
+
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -29,7 +31,7 @@ class Autoencoder(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor], batch_idx: int) -> None:
         self.log("val/loss", self.training_step(batch, batch_idx))
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> dict[str, Any]:
         # The one method that stepsize asks for. `recipe` is the configuration's optimizer,
         # parameter groups and schedule; it is set before training.
         return configure_optimizers(self.named_parameters(), self.recipe, self.trainer)
