@@ -39,7 +39,7 @@ test: $(READY) ## run tests/unit and tests/runs, minutes; some:  make test ARGS=
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(ARGS)
 
 test-all: $(READY) $(SKLEARN) ## run every test that needs no other environment, most of an hour
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) tests $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) tests --ignore=tests/all/test_scikit_learn_data.py $(ARGS)
 	PYTHONPATH=$(SKLEARN) $(BIN)/python -m pytest tests/all/test_scikit_learn_data.py
 
 test-optuna: $(OPTUNA)/.ready ## run the tests of Optuna's sweeper, in .venv-optuna

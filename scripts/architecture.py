@@ -2,9 +2,9 @@
 
     python scripts/architecture.py
 
-A generated part stands between ``<!-- generated: NAME ARGUMENTS -->`` and ``<!-- end -->``. Its text
-comes from the first lines of docstrings and from the comments in conf/, so that a file is described
-in one place. tests/unit/test_architecture.py fails where a page and its sources differ.
+A generated part stands between ``<!-- generated: NAME ARGUMENTS -->`` and ``<!-- end -->``. Its
+text comes from the first lines of docstrings and from the comments in conf/, so that a file is
+described in one place. tests/unit/test_architecture.py fails where a page and its sources differ.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
-# The reading order of docs/architecture.md: enough to add a model, an optimizer and a report column.
+# The reading order of docs/architecture.md. Enough to add a model, an optimizer, a report column.
 START_HERE = (
     "train.py",
     "conf/train.yaml",
@@ -40,7 +40,7 @@ PACKAGES = (
     "plots", "run", "sweeps", "vectorized", "stats", "report", "commands",
 )  # fmt: skip
 _PART = re.compile(r"(<!-- generated: ([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
-_KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?: (?P<value>[^#].*?))?(?: +# (?P<comment>.*))?$")
+_KEY = re.compile(r"^(?P<key>\w+):(?: (?P<value>[^#].*?))?(?: +# (?P<comment>.*))?$")
 
 
 def first_line(path: Path) -> str:
@@ -86,7 +86,8 @@ class ConfigFile:
         description = " ".join(line.removeprefix("# ") for line in lines[1:end])
         keys = list(_keys(lines[end:]))
         target = next((value for key, value, _ in keys if key == "_target_"), None)
-        shown = [entry for entry in keys if not entry[0].endswith("_target_")]
+        shown = [(key, value, note) for key, value, note in keys if value or note]
+        shown = [entry for entry in shown if not entry[0].endswith("_target_")]
         return cls(path.stem, relative, command, description, shown, target)
 
     def value(self, key: str) -> str:
@@ -95,18 +96,32 @@ class ConfigFile:
 
 
 def _keys(lines: list[str]) -> Iterator[tuple[str, str, str]]:
-    """The keys of a YAML file outside of lists; ``defaults`` and ``hydra`` are for Hydra."""
+    """The keys of a YAML file; those in a list have its index, as in ``schedulers.1.gamma``.
+
+    The comment of a key is beside it or in the lines above it. ``defaults`` and ``hydra`` are
+    Hydra's and skipped.
+    """
     parents: list[tuple[int, str]] = []
+    above: list[str] = []
     for line in lines:
-        match = _KEY.match(line)
-        if match is None:
+        stripped = line.strip()
+        if stripped.startswith("# "):
+            above.append(stripped.removeprefix("# "))
             continue
-        indent = len(match["indent"])
-        parents = [(depth, key) for depth, key in parents if depth < indent]
-        dotted = ".".join([key for _, key in parents] + [match["key"]])
-        parents.append((indent, match["key"]))
-        if dotted.partition(".")[0] not in ("defaults", "hydra"):
-            yield dotted, match["value"] or "", match["comment"] or ""
+        indent = len(line) - len(line.lstrip())
+        if stripped.startswith("- "):
+            last = next((key for depth, key in parents if depth == indent), "-1")
+            parents = [(depth, key) for depth, key in parents if depth < indent]
+            parents.append((indent, str(int(last) + 1)))
+            indent, stripped = indent + 2, stripped.removeprefix("- ")
+        match = _KEY.match(stripped)
+        if match is not None:
+            parents = [(depth, key) for depth, key in parents if depth < indent]
+            parents.append((indent, match["key"]))
+            if parents[0][1] not in ("defaults", "hydra"):
+                dotted = ".".join(key for _, key in parents)
+                yield dotted, match["value"] or "", match["comment"] or " ".join(above)
+        above = []
 
 
 def config_files(group: str) -> list[ConfigFile]:
@@ -119,7 +134,7 @@ def tree() -> str:
     lines = [f"{'train.py':34}{first_line(ROOT / 'train.py')}", ""]
     lines += ["conf/"]
     for folder in sorted(path for path in (ROOT / "conf").iterdir() if path.is_dir()):
-        names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        names = ", ".join(sorted(path.stem for path in folder.iterdir()))
         lines.append(f"  {folder.name + '/':32}{textwrap.shorten(names, 88, placeholder=' ...')}")
     source = ROOT / "src" / "stepsize"
     lines += ["", *_folder(source, "src/stepsize/")]
@@ -225,9 +240,12 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if "`" not in text else (
-        text.replace("|", "\\|")
-    )
+    """Text as Markdown in a table's cell: ``|`` ends no column, and ``_target_`` is no emphasis."""
+
+    def as_code(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith("`") else f"`{match[0]}`"
+
+    return re.sub(r"`[^`]*`|(?<!\w)_\w+_(?!\w)", as_code, text.replace("|", "\\|"))
 
 
 PARTS: dict[str, Callable[..., str]] = {

@@ -128,6 +128,7 @@ def _execute(command: tuple[str, ...], cwd: Path, env: dict[str, str], output: P
         os.close(opened)
     os.chdir(cwd)
     os.environ.update(env)
+    sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
     try:
         if command[0] == "-m":
             sys.argv[:] = command[1:]

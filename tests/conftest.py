@@ -68,21 +68,30 @@ def composed(*overrides: str, folder: Path) -> DictConfig:
     return job
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Finished]:
-    """Train in this process: ``run("task=line", "optimizer=sgd")``."""
-    count = 0
+class Runner:
+    """Trains in this process: ``run("task=line", "optimizer=sgd")``.
 
-    def train_here(*overrides: str) -> Finished:
+    Attributes:
+        folders: of all runs so far, those too that ended with an error.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self.folders: list[Path] = []
+
+    def __call__(self, *overrides: str) -> Finished:
         from stepsize.train import train  # torch and Lightning: seconds that not every test needs
 
-        nonlocal count
-        folder = tmp_path / f"run{count}"
-        count += 1
+        folder = self._parent / f"run{len(self.folders)}"
+        self.folders.append(folder)
         cfg = composed(*overrides, "trainer.accelerator=cpu", folder=folder)
         return Finished(train(cfg), folder)
 
-    return train_here
+
+@pytest.fixture
+def run(tmp_path: Path) -> Runner:
+    """Train in this process; the folders lie below ``tmp_path``."""
+    return Runner(tmp_path)
 
 
 @pytest.fixture
@@ -90,8 +99,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``python train.py ...`` as a user does; its folders lie below ``tmp_path``."""
 
     def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        # Variables of Python's own are read when the interpreter starts.
-        new = any(name.startswith("PYTHON") for name in env)
+        new = "PYTHONPROFILEIMPORTTIME" in env  # which is read when the interpreter starts
         return run_command(*arguments, cwd=tmp_path, env=env, new=new)
 
     return call

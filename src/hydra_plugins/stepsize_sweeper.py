@@ -7,13 +7,14 @@ postponed annotations.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Optional
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
+from omegaconf import OmegaConf
 
 import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
 
@@ -50,7 +51,11 @@ class GridConf:
 
 
 ConfigStore.instance().store(
-    group="hydra/sweeper", name="stepsize", node=GridConf, provider="stepsize"
+    group="hydra/sweeper",
+    name="stepsize",
+    # Not struct, so that Grid itself names the keys that there are, and renamed ones.
+    node=OmegaConf.structured(GridConf, flags={"struct": False}),
+    provider="stepsize",
 )
 
 
@@ -64,21 +69,28 @@ class Grid(BasicSweeper):
         skip_incompatible: bool = False,
         final_stage: dict[str, Any] | None = None,
         baseline: str | None = None,
+        **unknown: Any,
     ) -> None:
         super().__init__(max_batch_size, params)
         self.skip_incompatible = skip_incompatible
         self.final_stage = final_stage
         self.baseline = baseline
+        self.unknown = unknown  # keys that a file of conf/sweep made up
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run the grid of the sweep's file and the command line; see ``run_grid``."""
-        from stepsize.run.errors import told_in_one_line
+        from stepsize.config.renamed import refuse_renamed_keys
+        from stepsize.run.errors import errors_in_one_line
         from stepsize.sweeps.grid import run_grid
 
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
-        with told_in_one_line(), _leaving_on_ctrl_c():
+        with errors_in_one_line(), _leaving_on_ctrl_c():
+            refuse_renamed_keys(self.unknown, prefix="hydra.sweeper.")
+            if self.unknown:
+                known = ", ".join(field.name for field in fields(GridConf)[1:])
+                raise ValueError(f"hydra.sweeper.{min(self.unknown)} does not exist; give {known}")
             return run_grid(
                 overrides=[*self._parse_config(), *arguments],
                 config=self.config,

@@ -53,8 +53,8 @@ class Vectorized(BasicLauncher):
         from hydra.core.utils import configure_log, setup_globals
         from omegaconf.errors import OmegaConfBaseException
 
-        from stepsize.run.errors import told_in_one_line
-        from stepsize.run.folder import Earlier
+        from stepsize.run.errors import errors_in_one_line
+        from stepsize.run.folder import EarlierAttempt
         from stepsize.vectorized.launcher import run_apart, tell_left, train_jobs
         from stepsize.vectorized.templates import Templates
 
@@ -73,10 +73,10 @@ class Vectorized(BasicLauncher):
                 jobs[number] = templates.complete(overrides[number], number)
             except (ValueError, OmegaConfBaseException):  # a value is missing: this run fails
                 (returns[number],) = super().launch([overrides[number]], number)
-        with told_in_one_line():
+        with errors_in_one_line():
             for job in jobs.values():
                 overwrite = bool(job.config["overwrite"])
-                Earlier.look(job.folder).agreed(job.unresolved, overwrite=overwrite)
+                EarlierAttempt.read(job.folder).checked(job.unresolved, overwrite=overwrite)
         # A sampler may ask for the same overrides twice in a batch: one folder, one run.
         distinct = list({job.folder: job for job in jobs.values()}.values())
         processes = self.processes or os.cpu_count() or 1
@@ -97,12 +97,12 @@ class Vectorized(BasicLauncher):
 
 def _returned(overrides: Sequence[str], folder: Path, config: dict[str, Any]) -> JobReturn:
     """What the basic launcher would return for a job that has run."""
-    from stepsize.run.folder import Earlier
-    from stepsize.run.result import told, worst
+    from stepsize.run.folder import EarlierAttempt
+    from stepsize.run.result import objective_of, worst_objective
 
-    result = Earlier.look(folder).result
+    result = EarlierAttempt.read(folder).result
     done = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
-    done.return_value = told(result) if result else worst(config["mode"])
+    done.return_value = objective_of(result) if result else worst_objective(config["mode"])
     if config["fail_fast"] and result.get("status") == "failed":
         done.status = JobStatus.FAILED
         done.return_value = CompactHydraException(result["reason"])

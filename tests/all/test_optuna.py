@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra optuna")
+pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs: make test-optuna")
 
 STUDY = (
     "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=1", "hydra.sweeper.n_trials=24",

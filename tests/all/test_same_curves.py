@@ -90,7 +90,6 @@ def test_in_float64_every_number_is_the_ordinary_run_s(
     same(words, key, outcomes(case)[key], tmp_path / "run", 1e-10)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("case", SLOW)

@@ -136,7 +136,7 @@ def test_a_multirun_trains_every_combination(command, tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals: Linux or macOS")
 @pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", None), ("SIGTERM", 143)])
 def test_an_interrupted_run_says_so(tmp_path, signal_name, code):
     process = start_command("trainer.max_steps=10000000", "hydra.run.dir=here", cwd=tmp_path)

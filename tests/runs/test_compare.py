@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
+from command_line import run_command
 from synthetic_sweeps import write_sweep
 
 
-def compare(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stepsize", "compare", *words],
-        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+def compare(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run_command("-m", "stepsize", "compare", *arguments, cwd=cwd, script=None)
 
 
 def test_one_folder_has_its_report_inside(tmp_path: Path):

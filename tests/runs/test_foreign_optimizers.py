@@ -36,12 +36,12 @@ def assert_same(mine, theirs, **tolerance):
 
 EXACT = {"rtol": 0, "atol": 0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-WORDS = ["task=line", "callbacks.plot=null"]
+OVERRIDES = ["task=line", "callbacks.plot=null"]
 
 
 def test_sam_applies_the_gradient_taken_uphill_and_records_the_loss_before_it(run, tmp_path):
     finished = run(
-        *WORDS, "optimizer=sam", "optimizer.rho=0.2", "trainer.max_steps=5",
+        *OVERRIDES, "optimizer=sam", "optimizer.rho=0.2", "trainer.max_steps=5",
         "trainer.log_every_n_steps=1",
     )  # fmt: skip
     module, batch = line(tmp_path)
@@ -102,7 +102,7 @@ def test_the_error_for_a_backward_without_a_graph_says_what_to_write():
         check_trainer([locate("pytorch_optimizer.SophiaH")], trainer)
 
 
-FREE = [*WORDS, "optimizer=schedulefree_adamw", "optimizer.lr=0.1"]
+FREE = [*OVERRIDES, "optimizer=schedulefree_adamw", "optimizer.lr=0.1"]
 
 
 def test_what_is_looked_at_are_the_averaged_weights_of_a_schedule_free_run(run, tmp_path):
@@ -146,7 +146,7 @@ def test_how_often_a_schedule_free_run_is_looked_at_and_saved_changes_nothing(ru
     assert_same(weights(seldom), weights(often), **EXACT)
 
 
-def test_a_schedule_free_run_goes_on_exactly_from_a_checkpoint_of_averaged_weights(run):
+def test_a_schedule_free_run_resumes_exactly_from_a_checkpoint_of_averaged_weights(run):
     whole = run(*DIGITS)
     half = run(*DIGITS, "trainer.max_steps=13")
     rest = run(*DIGITS, f"ckpt_path={half.folder / 'checkpoints' / 'last.ckpt'}")
@@ -171,7 +171,7 @@ def test_a_part_of_a_composite_is_switched_too(run):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("overrides", "message"),
     [
         (["optimizer._target_=pytorch_optimizer.SAM"], "use optimizer=sam"),
         (["optimizer._target_=pytorch_optimizer.LookSAM"], "use optimizer=sam"),
@@ -187,9 +187,9 @@ def test_a_part_of_a_composite_is_switched_too(run):
         ),
     ],
 )
-def test_what_cannot_work_ends_before_training_with_a_sentence(run, words, sentence):
-    with pytest.raises(ValueError, match=sentence) as raised:
-        run("task=digits_mlp", "callbacks.plot=null", *words)
+def test_an_impossible_combination_is_refused_in_one_line_before_training(run, overrides, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        run("task=digits_mlp", "callbacks.plot=null", *overrides)
     assert "\n" not in str(raised.value)
 
 
@@ -221,7 +221,7 @@ def test_a_class_whose_package_is_missing_names_the_extra(monkeypatch, package, 
         locate(target)
 
 
-def test_an_option_that_pytorch_optimizer_would_swallow_is_spoken_of(caplog):
+def test_an_option_that_pytorch_optimizer_would_swallow_is_a_warning(caplog):
     lion = {"_target_": "pytorch_optimizer.Lion", "wd": 0.1}
     build_optimizer(lion, torch.nn.Linear(2, 2).named_parameters())
     assert "Lion names no option wd" in caplog.text
@@ -230,16 +230,19 @@ def test_an_option_that_pytorch_optimizer_would_swallow_is_spoken_of(caplog):
 def test_the_packages_are_not_imported_unless_they_are_chosen():
     code = (
         "import sys, torch; from stepsize.train import train; from stepsize.optim import *\n"
-        "from stepsize.callbacks.required import needed_callbacks\n"
-        "assert needed_callbacks(Recipe({'_target_': 'torch.optim.Adam'})) == []\n"
+        "from stepsize.callbacks.required import required_callbacks\n"
+        "assert required_callbacks(Recipe({'_target_': 'torch.optim.Adam'})) == []\n"
         "assert not {'pytorch_optimizer', 'schedulefree'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_recipe_names_the_callbacks_it_needs():
-    from stepsize.callbacks.required import needed_callbacks
+    from stepsize.callbacks.required import required_callbacks
 
     plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}
     recipe = Recipe({"_target_": "schedulefree.SGDScheduleFree"}, scheduler=plateau)
-    assert [type(c).__name__ for c in needed_callbacks(recipe)] == ["OptimizerMode", "PlateauStart"]
+    assert [type(c).__name__ for c in required_callbacks(recipe)] == [
+        "OptimizerMode",
+        "PlateauStart",
+    ]

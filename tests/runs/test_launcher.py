@@ -239,7 +239,7 @@ def test_after_kill_9_a_second_command_skips_the_finished_groups(tmp_path: Path)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc: Linux")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
 def test_however_a_sweep_is_ended_its_other_processes_end_too(
     how: signal.Signals, tmp_path: Path

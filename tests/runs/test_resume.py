@@ -1,241 +1,65 @@
 """A resumed run is the run that was never stopped, bit for bit; another one is refused."""
 
-import hashlib
-import itertools
-import json
 import math
-import os
 import re
 import signal
 import sys
 import time
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from command_line import start_command
-from conftest import names
-
-from stepsize.modules import Regressor
-
-STEPS = 32
-# 23 batches in an epoch, a validation every 8 steps, a row every 3.
-TASK = [
-    "task=digits_mlp", "trainer.val_check_interval=8", "trainer.log_every_n_steps=3",
-    "callbacks.plot=null", "logger=none",
-]  # fmt: skip
-MIDDLE, VALIDATION, EPOCH = 13, 16, 23
-# What cannot be trained on the task above, or takes long there.
-OTHER_TASK = {"sparse_adam": "task=digits_sparse", "lbfgs": "task=breast_cancer"}
-# Every step, for it is the last one before the stop that counts.
-SAVING = ["callbacks.checkpoint.minutes=1e-9"]
-
-
-class StopAt(pl.Callback):
-    """Ends a run after ``step`` steps, in one of the ways in which runs end."""
-
-    def __init__(self, step, way):
-        self.step, self.way = step, way
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        # A crash in a step leaves the checkpoint that was written before it.
-        if self.way == "crash" and trainer.global_step == self.step + 1:
-            raise RuntimeError("a crash")
-        if self.way == "sigterm" and trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-class StopAtBatch(pl.Callback):
-    """Asks the process to terminate after so many batches."""
-
-    def __init__(self, batch):
-        self.batch, self.seen = batch, 0
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.seen += 1
-        if self.seen == self.batch:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-class Diary(pl.Callback):
-    """Writes down the batches, by step and position in it."""
-
-    def __init__(self, dirpath):
-        self.dirpath, self.batches = dirpath, []
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in batch))
-        self.batches.append([trainer.global_step, batch_idx, digest.hexdigest()])
-
-    def on_fit_end(self, trainer, pl_module):
-        with open(f"{self.dirpath}/batches.json", "w") as stream:
-            json.dump(self.batches, stream)
-
-
-class Jittery(Regressor):
-    """Least squares with a dropout that draws from torch's global generator."""
-
-    def step(self, batch):
-        step = super().step(batch)
-        return step._replace(loss=step.loss * (1 + torch.rand(())))
-
-
-DIARY = [
-    "allowed_packages=[test_resume]",
-    "+callbacks.diary={_target_: test_resume.Diary, dirpath: '${hydra:runtime.output_dir}'}",
-]
-
-
-@pytest.fixture
-def stopped(run, tmp_path):
-    """Train with a stop at a step, and give the checkpoint that is left."""
-
-    def train_and_stop(step, way, *words):
-        before = set(tmp_path.glob("run*"))
-        stop = f"+callbacks.stop={{_target_: test_resume.StopAt, step: {step}, way: {way}}}"
-        ends = {"crash": RuntimeError, "sigterm": SystemExit}
-        with pytest.raises(ends[way]):
-            run(*words, *(SAVING if way == "crash" else []), stop, *DIARY)
-        (folder,) = set(tmp_path.glob("run*")) - before
-        left = folder / "checkpoints" / "last.ckpt"
-        assert torch.load(left, weights_only=True)["global_step"] == step
-        return left
-
-    return train_and_stop
-
-
-def assert_equal(left, right, where="checkpoint"):
-    """Same types, same keys, same bits."""
-    assert type(left) is type(right), where
-    if isinstance(left, dict):
-        assert list(left) == list(right), where
-        for key in left:
-            assert_equal(left[key], right[key], f"{where}[{key!r}]")
-    elif isinstance(left, (list, tuple)):
-        assert len(left) == len(right), where
-        for index, (one, other) in enumerate(zip(left, right, strict=True)):
-            assert_equal(one, other, f"{where}[{index}]")
-    elif isinstance(left, torch.Tensor):
-        assert left.dtype == right.dtype, where
-        assert torch.equal(left.isnan(), right.isnan()), where
-        assert torch.equal(left.nan_to_num(), right.nan_to_num()), where
-    else:
-        assert repr(left) == repr(right), where
-
-
-def assert_same_run(resumed, whole, start):
-    """The weights, all states and counters, the curves, and the batches from ``start`` on."""
-    assert_equal(resumed.checkpoint, whole.checkpoint)
-    assert (resumed.folder / "metrics.csv").read_text() == (
-        whole.folder / "metrics.csv"
-    ).read_text()
-    assert resumed.result["metrics"] == whole.result["metrics"]
-    assert resumed.result["steps"] == whole.result["steps"]
-    later, all_batches = (
-        json.loads((finished.folder / "batches.json").read_text()) for finished in (resumed, whole)
-    )
-    assert later == [entry for entry in all_batches if entry[0] >= start]
-
-
-@pytest.fixture
-def check_exact(run, stopped):
-    def check(words, stop, way="crash", steps=STEPS):
-        words = [*words, f"trainer.max_steps={steps}"]
-        left = stopped(stop, way, *words)
-        whole = run(*words, *DIARY)
-        resumed = run(*words, *DIARY, f"ckpt_path={left}")
-        assert_same_run(resumed, whole, stop)
-        return whole
-
-    return check
-
-
-def paired():
-    """Every optimizer and every schedule at least once, in as few runs."""
-    optimizers, schedulers = names("optimizer"), names("scheduler")
-    for index in range(max(len(optimizers), len(schedulers))):
-        yield optimizers[index % len(optimizers)], schedulers[index % len(schedulers)]
-
-
-def task_of(optimizer):
-    return [*TASK, *([OTHER_TASK[optimizer]] if optimizer in OTHER_TASK else [])]
-
-
-@pytest.mark.parametrize(("optimizer", "scheduler"), list(paired()))
-def test_every_optimizer_and_every_schedule_goes_on_exactly(check_exact, optimizer, scheduler):
-    words = [*task_of(optimizer), f"optimizer={optimizer}", f"scheduler={scheduler}"]
-    check_exact([*words, "monitor=train/loss"], MIDDLE)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("optimizer", names("optimizer"))
-def test_every_optimizer_goes_on_exactly(check_exact, optimizer):
-    check_exact([*task_of(optimizer), f"optimizer={optimizer}"], VALIDATION, "sigterm")
-
-
-# LBFGS takes one group, and the task with sparse gradients has one tensor.
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "optimizer", [name for name in names("optimizer") if name not in ("lbfgs", "sparse_adam")]
+from resuming import (
+    DIARY,
+    EPOCH,
+    MIDDLE,
+    STEPS,
+    TASK,
+    VALIDATION,
+    assert_equal,
+    assert_same_run,
+    check_exact,
+    check_pair,
+    check_stop,
+    stop_run,
 )
-def test_every_optimizer_goes_on_exactly_with_groups(check_exact, optimizer):
-    rule = "+param_groups.small={ndim: 1, lr_scale: 0.5}"
-    check_exact([*TASK, f"optimizer={optimizer}", rule], MIDDLE, "sigterm")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scheduler", names("scheduler"))
-def test_every_schedule_goes_on_exactly_over_groups(check_exact, scheduler):
-    words = ["optimizer=sgd", "optimizer.momentum=0.9", "param_groups=layerwise"]
-    check_exact([*TASK, *words, f"scheduler={scheduler}"], EPOCH, "sigterm")
+# Closures, composites, two kinds of weights, sparse states, and the schedules with a memory. The
+# whole tables: tests/all/test_every_resume.py.
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler"),
+    [
+        ("adam", "chained"), ("lbfgs", "plateau"), ("muon", "onecycle"), ("sam", "cyclic"),
+        ("schedulefree_adamw", "none"), ("sparse_adam", "sequential"),
+    ],
+)  # fmt: skip
+def test_a_resumed_run_is_the_run_that_was_never_stopped(run, optimizer, scheduler):
+    check_pair(run, optimizer, scheduler)
 
 
-SCHEDULES = {
-    "plateau by epoch": ["scheduler=plateau", "scheduler.patience=0", "scheduler.interval=epoch"],
-    "plateau by step": ["scheduler=plateau", "scheduler.patience=2", "scheduler.interval=step"],
-    "step by epoch": ["scheduler=step", "scheduler.interval=epoch", "scheduler.step_size=1"],
-}
-# The first two have most to lose: what follows a step is done by Lightning after its last hook.
-SAMPLED = [
-    ("plateau by epoch", MIDDLE, "crash"),
-    ("plateau by epoch", EPOCH, "crash"),
-    ("plateau by epoch", EPOCH, "sigterm"),
-    ("plateau by step", VALIDATION, "crash"),
-    ("plateau by step", VALIDATION, "sigterm"),
-    ("plateau by step", EPOCH, "sigterm"),
-    ("step by epoch", EPOCH - 1, "crash"),
-    ("step by epoch", EPOCH, "sigterm"),
-    ("step by epoch", EPOCH + 1, "crash"),
-]
-ALL_STOPS = [
-    pytest.param(*stop, marks=[] if stop in SAMPLED else pytest.mark.slow)
-    for stop in itertools.product(
-        SCHEDULES, [1, MIDDLE, VALIDATION, EPOCH - 1, EPOCH, EPOCH + 1], ["crash", "sigterm"]
-    )
-]
+@pytest.mark.parametrize(
+    ("scheduler", "step", "way"),
+    [
+        ("plateau by epoch", EPOCH, "crash"),
+        ("plateau by step", VALIDATION, "sigterm"),
+        ("step by epoch", EPOCH - 1, "crash"),
+    ],
+)
+def test_it_does_not_matter_where_the_run_was_stopped(run, scheduler, step, way):
+    check_stop(run, scheduler, step, way)
 
 
-@pytest.mark.parametrize(("scheduler", "step", "way"), ALL_STOPS)
-def test_it_does_not_matter_where_the_run_was_stopped(check_exact, scheduler, step, way):
-    # The loss rises: plateaus reduce the rate, by epoch after the second one.
-    words = ["optimizer=sgd", "optimizer.lr=1e-2", "optimizer.maximize=true", *SCHEDULES[scheduler]]
-    if scheduler == "plateau by step":
-        words.append("scheduler.monitor=train/loss")
-    whole = check_exact([*TASK, *words], step, way, steps=50)
-    (rate,) = {group["lr"] for group in whole.checkpoint["optimizer_states"][0]["param_groups"]}
-    assert rate < 0.9e-2
-
-
-def test_rows_and_groups_of_a_run_with_both_go_on_exactly(check_exact):
+def test_rows_and_groups_of_a_run_with_both_go_on_exactly(run):
     words = ["optimizer=adamw", "param_groups=no_decay", "scheduler=onecycle"]
-    whole = check_exact([*TASK, *words], MIDDLE, "sigterm")
+    whole = check_exact(run, [*TASK, *words], MIDDLE, "sigterm")
     assert {"lr/no_decay", "lr/default"} < set(whole.rows[0])
 
 
 @pytest.mark.parametrize("step", [12, MIDDLE, EPOCH])
 def test_an_accumulation_that_is_not_complete_goes_on_exactly(run, tmp_path, step):
     words = [*TASK, *DIARY, "trainer.accumulate_grad_batches=4", "trainer.max_steps=12"]
-    stop = f"+callbacks.stop={{_target_: test_resume.StopAtBatch, batch: {step}}}"
+    stop = f"+callbacks.stop={{_target_: resuming.StopAtBatch, batch: {step}}}"
     with pytest.raises(SystemExit):
         run(*words, stop)
     left = tmp_path / "run0" / "checkpoints" / "last.ckpt"
@@ -245,14 +69,14 @@ def test_an_accumulation_that_is_not_complete_goes_on_exactly(run, tmp_path, ste
     assert resumed.rows == whole.rows
 
 
-def test_random_numbers_of_the_model_go_on_exactly(check_exact):
-    check_exact(["task=diabetes", "model._target_=test_resume.Jittery", *TASK[2:]], MIDDLE)
+def test_random_numbers_of_the_model_go_on_exactly(run):
+    check_exact(run, ["task=diabetes", "model._target_=resuming.Jittery", *TASK[2:]], MIDDLE)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "rprop"])
-def test_a_run_in_float64_goes_on_exactly(check_exact, optimizer):
+def test_a_run_in_float64_goes_on_exactly(run, optimizer):
     check_exact(
-        ["task=line", f"optimizer={optimizer}", "trainer.precision=64-true", *TASK[2:]], MIDDLE
+        run, ["task=line", f"optimizer={optimizer}", "trainer.precision=64-true", *TASK[2:]], MIDDLE
     )
 
 
@@ -300,28 +124,28 @@ def scalars(folder):
     }
 
 
-def test_tensorboard_of_the_resumed_run_shows_the_whole_curve(run, stopped):
+def test_tensorboard_of_the_resumed_run_shows_the_whole_curve(run):
     words = [word for word in TASK if word != "logger=none"] + [f"trainer.max_steps={STEPS}"]
-    left = stopped(MIDDLE, "crash", *words)
+    left = stop_run(run, MIDDLE, "crash", *words)
     resumed = run(*words, f"ckpt_path={left}")
     whole = run(*words)
     assert scalars(resumed.folder) == scalars(whole.folder)
     assert scalars(resumed.folder)["train/loss"][0][0] == 0
 
 
-def test_a_group_that_was_unfrozen_before_or_after_the_stop_goes_on_exactly(check_exact):
+def test_a_group_that_was_unfrozen_before_or_after_the_stop_goes_on_exactly(run):
     words = [*TASK, "task=digits", "param_groups=freeze_backbone", "callbacks=unfreeze"]
     words.append("callbacks.plot=null")
     for step in (4, 7):
-        check_exact(words, step, steps=10)
+        check_exact(run, words, step, steps=10)
 
 
 @pytest.mark.parametrize("averaging", ["swa", "ema"])
-def test_averaged_weights_go_on_exactly(check_exact, averaging):
-    check_exact([*TASK, f"callbacks={averaging}", "callbacks.plot=null"], 27, "sigterm")
+def test_averaged_weights_go_on_exactly(run, averaging):
+    check_exact(run, [*TASK, f"callbacks={averaging}", "callbacks.plot=null"], 27, "sigterm")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals: Linux or macOS")
 def test_a_killed_process_goes_on_from_its_last_checkpoint(tmp_path):
     words = [*TASK, "scheduler=warmup_cosine", "optimizer=adamw", "trainer.max_steps=1500"]
 
@@ -456,11 +280,11 @@ def test_override_lr_takes_the_new_rates_and_starts_the_schedule(run):
     assert {int(state["step"]) for state in states} == {20}
 
 
-def test_a_run_with_overridden_rates_can_itself_be_resumed_in_full(run, stopped):
+def test_a_run_with_overridden_rates_can_itself_be_resumed_in_full(run):
     left = run(*TASK, "trainer.max_steps=10").folder / "checkpoints" / "last.ckpt"
     words = [*TASK, "scheduler=warmup_cosine", "optimizer.lr=0.01", "trainer.max_steps=30"]
     over = [f"ckpt_path={left}", "resume=override_lr"]
-    middle = stopped(20, "crash", *words, *over)
+    middle = stop_run(run, 20, "crash", *words, *over)
     whole = run(*words, *over, *DIARY)
     resumed = run(*words, f"ckpt_path={middle}", *DIARY)
     assert_same_run(resumed, whole, 20)

@@ -38,7 +38,7 @@ def test_a_run_in_another_precision_ends_well(run, precision):
 
 
 def test_stochastic_gradient_descent_reaches_the_closed_form(run):
-    done = run(*LINE, "optimizer=sgd", "optimizer.lr=1e-2", "trainer.max_steps=20000")
+    done = run(*LINE, "optimizer=sgd", "optimizer.lr=1e-2", "trainer.max_steps=8000")
     x, y = torch.tensor(POINTS, dtype=torch.float64).T
     design = torch.stack([x, torch.ones_like(x)], 1)
     slope, intercept = torch.linalg.lstsq(design, y).solution

@@ -1,4 +1,4 @@
-"""Ends a run that has diverged, so that it costs no more time and is never averaged in."""
+"""Ends a run that has diverged: a non-finite loss, or one far above its start."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import pytorch_lightning as pl
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
-from stepsize.loggers.recorder import is_logged
+from stepsize.callbacks.recorder import is_logged
 
 
 class Divergence(LeanCallback):
-    """Stops training when the loss is not finite, or stays far above where it started.
+    """Stops training when the loss is not finite, or stays far above its first value.
 
-    It looks at logged values only, which costs a step nothing.
+    Only logged values are checked, so that other steps cost nothing.
 
     Args:
         monitor: the tag to watch.
         factor: a value above ``factor * max(|first value|, 1)`` is far above the start.
-        patience: how many such values in a row end the run; one that is not finite does at once.
+        patience: how many such values in a row end the run; a non-finite value ends it at once.
 
     Attributes:
-        reason: what happened and when, or None.
+        reason: the value, the step and the limit; None for a run that has not diverged.
     """
 
     def __init__(self, monitor: str = "train/loss", factor: float = 1e3, patience: int = 2) -> None:
@@ -52,7 +52,7 @@ class Divergence(LeanCallback):
             trainer.should_stop |= self.reason is not None
 
     def judge(self, value: float, step: int) -> str | None:
-        """Take in the next logged value; says what is wrong with it, if that ends the run."""
+        """Check the next logged value; returns the reason why it ends the run, or None."""
         if not math.isfinite(value):
             return f"{self.monitor} is {value} at step {step}"
         if self._first is None:

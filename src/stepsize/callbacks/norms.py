@@ -1,4 +1,4 @@
-"""How large the gradient is, and how far an update moves the weights, group by group."""
+"""Logs the norm of the gradient and the relative size of the update, for each group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from stepsize.loggers.recorder import Record, RowGuest, log_beside
+from stepsize.callbacks.recorder import Record, RowGuest, log_beside
 
 
 class Norms(RowGuest):
@@ -20,17 +20,16 @@ class Norms(RowGuest):
 
     ``grad_norm`` in the row of step s is the 2-norm of the group's gradient at w(s), the weights
     after s updates, before clipping. ``update_ratio`` is ``||w(s+1) - w(s)|| / ||w(s)||`` of the
-    update that follows, momentum, clipping, weight decay and all; about 1e-3 is usual (Karpathy,
-    CS231n notes, "Ratio of weights:updates").
+    update that follows, including momentum, clipping and weight decay; about 1e-3 is usual
+    (Karpathy, CS231n notes, "Ratio of weights:updates").
 
     LBFGS and SAM evaluate the model several times in one step: the gradient is the first one, which
     is at w(s), and the update is the whole step's. Schedule-free optimizers are measured at the
-    weights at which they take gradients. A cell stays empty where there is no number: no gradient
-    in the group, or weights that are all 0, of which no update is a share.
+    training weights. A cell is empty if the group has no gradient, or if its weights are all 0.
 
     Args:
-        every: measures at every so many logged rows; that is ``every * trainer.log_every_n_steps``
-            steps. The steps between cost nothing.
+        every: logged rows between two measurements, that is ``every * trainer.log_every_n_steps``
+            steps. Other steps cost nothing.
 
     Raises:
         ValueError: ``every`` is not a whole number from 1 up, or the trainer has no ``Record``.
@@ -47,15 +46,15 @@ class Norms(RowGuest):
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if not any(isinstance(callback, Record) for callback in callbacks):
             raise ValueError(
-                "callbacks.norms: add stepsize.loggers.recorder.Record, whose rows it extends"
+                "callbacks.norms: add stepsize.callbacks.recorder.Record, whose rows it extends"
             )
         self._period = self.every * trainer.log_every_n_steps  # type: ignore[attr-defined]
-        # A run that goes on within a step, which accumulates gradients, has begun its row before.
+        # A run that resumes within an accumulation of gradients has begun its row before.
         self.begin_row(trainer, trainer.global_step)
 
     def begin_row(self, trainer: pl.Trainer, step: int) -> None:
         if step % self._period == 0:
-            # Lightning calls a hook where it is not None, as those of a LeanCallback usually are.
+            # Lightning calls a hook if it is not None, and a LeanCallback's hooks are None.
             vars(self)["on_before_optimizer_step"] = self._begin_update
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -83,7 +82,7 @@ class Norms(RowGuest):
         }
         norms = _norms({**gradients, **before})
         row = {tag: norms[tag] for tag, tensors in gradients.items() if tensors}
-        # Not a hook of Lightning's: by then a schedule-free optimizer may have switched weights.
+        # Not a hook of Lightning: a schedule-free optimizer may have switched weights before it.
         self._hook = optimizer.register_step_post_hook(
             lambda *_: log_beside(trainer, {**row, **_ratios(groups, before, norms)}, step)
         )
@@ -120,12 +119,12 @@ def _ratios(
 
 
 def _values(gradient: Tensor) -> Tensor:
-    """The entries that are stored; those of a sparse gradient added up where they coincide."""
+    """The stored entries; duplicate entries of a sparse gradient are added up."""
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def _norms(vectors: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
-    """The 2-norm of each vector, which is given in pieces; the device is asked once."""
+    """The 2-norm of each vector, which is given in pieces; one synchronization with the device."""
     pieces = [
         torch.view_as_real(piece) if piece.is_complex() else piece
         for vector in vectors.values()

@@ -1,4 +1,4 @@
-"""Switches optimizers that train at other weights than those that count."""
+"""Switches schedule-free optimizers between training weights and evaluation weights."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from stepsize.loggers.recorder import is_logged
+from stepsize.callbacks.recorder import is_logged
 from stepsize.optim.compatibility import has_modes
 
 
 class OptimizerMode(pl.Callback):
-    """Calls ``optimizer.train()`` for steps, ``optimizer.eval()`` for all that looks at weights.
+    """Calls ``optimizer.train()`` before steps and ``optimizer.eval()`` before evaluations.
 
-    Schedule-free optimizers (Defazio et al., 2024) take gradients at weights y and answer for an
-    average x. With this callback, training steps see y, and so does ``train/loss``, which is a by-
-    product of a step; validation, ``train/gap``, the final evaluation, plots and checkpoints see
-    x. The way from y to x and back rounds, so y is kept beside x meanwhile, in checkpoints too: how
-    often a run is looked at, saved or resumed changes nothing.
+    Schedule-free optimizers (Defazio et al., 2024) compute gradients at training weights y; their
+    evaluation weights are an average x. Training steps use y, and so does ``train/loss``, which is
+    the loss of a step. Validation, ``train/gap``, the final evaluation, plots and checkpoints use
+    x. Converting y to x and back rounds, so that y is stored beside x, in checkpoints too: the
+    number of evaluations, checkpoints and resumes does not change a run's numbers.
 
-    It stands after ``Record`` among the trainer's callbacks: a step's row is begun before
-    the optimizer is back in train mode.
+    It comes after ``Record`` among the trainer's callbacks, because the row of a step is begun
+    before the optimizer is back in train mode.
     """
 
     def __init__(self) -> None:
@@ -59,13 +59,13 @@ class OptimizerMode(pl.Callback):
             self._eval()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._eval()  # every run ends here, before what other callbacks do on_train_end
+        self._eval()  # every run ends here, before the on_train_end of other callbacks
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights y. Lightning asks for this before it lets ``on_save_checkpoint`` follow."""
+        """The training weights y. Lightning calls this before ``on_save_checkpoint``."""
         self._saved_while_training = self._trains
         self._eval()
         return {"training_weights": [value for _, value in self._kept]}
@@ -73,7 +73,7 @@ class OptimizerMode(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # The checkpoint's tensors are the live ones until the file is written.
+        # The checkpoint refers to the run's own tensors until the file is written.
         for key in ("state_dict", "optimizer_states"):
             checkpoint[key] = copy.deepcopy(checkpoint[key])
         if self._saved_while_training:
@@ -104,7 +104,7 @@ class OptimizerMode(pl.Callback):
 
 
 def with_modes(optimizers: Iterable[Optimizer]) -> Iterable[Optimizer]:
-    """The optimizers, and parts of composites, that have ``train`` and ``eval``."""
+    """The optimizers, and the parts of composites, that have ``train`` and ``eval`` modes."""
     for optimizer in optimizers:
         if has_modes(type(optimizer)):
             yield optimizer

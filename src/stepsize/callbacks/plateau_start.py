@@ -1,4 +1,4 @@
-"""Lets ReduceLROnPlateau wait until what it watches has been measured."""
+"""Delays ReduceLROnPlateau until its monitor has a value."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ log = logging.getLogger(__name__)
 
 
 class PlateauStart(pl.Callback):
-    """Keeps a plateau still before the first value of its monitor.
+    """Does not step a plateau schedule before the first value of its monitor.
 
-    Lightning ends the run when a plateau is due and its monitor has no value: in the first step of
-    a run that watches ``val/loss`` every step. A still plateau counts nothing towards its patience.
+    Lightning ends the run if the schedule is due and its monitor has no value, for example at the
+    first step of a run that monitors ``val/loss`` every step. Steps before the first value do not
+    count towards the schedule's patience.
     """
 
     def __init__(self) -> None:
-        self._still: list[tuple[Any, str]] = []
+        self._waiting: list[tuple[Any, str]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for config in trainer.lr_scheduler_configs:
             if config.reduce_on_plateau and config.monitor not in trainer.callback_metrics:
-                self._still.append((config, config.interval))
-                config.interval = "none"  # neither step nor epoch: Lightning passes it by
+                self._waiting.append((config, config.interval))
+                config.interval = "none"  # neither step nor epoch: Lightning skips it
 
     def on_train_batch_end(
         self,
@@ -35,30 +36,30 @@ class PlateauStart(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self._wake(trainer)
+        self._start(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._wake(trainer)
+        self._start(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._wake(trainer)
+        self._start(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for config, _ in self._still:
-            log.warning("%s", kept_still(config.monitor, trainer.callback_metrics))
+        for config, _ in self._waiting:
+            log.warning("%s", never_stepped(config.monitor, trainer.callback_metrics))
 
-    def _wake(self, trainer: pl.Trainer) -> None:
-        if self._still:
+    def _start(self, trainer: pl.Trainer) -> None:
+        if self._waiting:
             metrics = trainer.callback_metrics
-            for config, interval in self._still:
+            for config, interval in self._waiting:
                 if config.monitor in metrics:
                     config.interval = interval
-            self._still = [entry for entry in self._still if entry[0].monitor not in metrics]
+            self._waiting = [entry for entry in self._waiting if entry[0].monitor not in metrics]
 
 
-def kept_still(monitor: str, tags: Iterable[str]) -> str:
-    """What is said of a plateau that has never moved, and what it could have followed."""
+def never_stepped(monitor: str, tags: Iterable[str]) -> str:
+    """The warning about a plateau schedule without a value; names the tags that had one."""
     return (
-        f"scheduler.monitor={monitor} had no value before the end of training, so the rate stayed "
-        f"as it was; there were {', '.join(sorted(tags))}"
+        f"scheduler.monitor={monitor} had no value before the end of training, so that the "
+        f"learning rate was never reduced; give one of {', '.join(sorted(tags))}"
     )

@@ -1,4 +1,4 @@
-"""One line on the terminal for the whole run, drawn a few times a second."""
+"""A progress bar of one line for the whole run, drawn a few times a second."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 
 
 class Progress(LeanCallback, pl.callbacks.ProgressBar):
-    """Steps done of the run's budget, the monitored value, steps per second and time left.
+    """Shows steps of the budget, the monitored value, steps per second and remaining time.
 
     Lightning's own bars count epochs, and cost as much per step as a small model's step itself.
-    Nothing is drawn where the output is not a terminal.
+    Nothing is drawn if the output is not a terminal.
 
     Args:
         monitor: the tag whose last value is shown.

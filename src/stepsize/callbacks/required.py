@@ -1,4 +1,4 @@
-"""The callbacks that a recipe needs, whatever the configuration's group ``callbacks`` says."""
+"""Callbacks that an optimizer or a schedule requires, whatever the configuration chooses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stepsize.optim.compatibility import has_modes
 from stepsize.schedules.checks import is_kind, locate_node
 
 
-def needed_callbacks(recipe: Recipe) -> list[pl.Callback]:
-    """Callbacks without which this optimizer or this schedule goes wrong; usually none.
+def required_callbacks(recipe: Recipe) -> list[pl.Callback]:
+    """The callbacks that this optimizer or schedule needs for correct results; usually none.
 
     Args:
-        recipe: what will be built. In a Trainer of your own they stand behind ``Record``.
+        recipe: optimizer and schedule. In a Trainer of your own, pass them after ``Record``.
 
     Raises:
-        ValueError: a class in the recipe does not exist or may not be reached.
+        ValueError: a class in the recipe does not exist or is not in an allowed package.
     """
     callbacks: list[pl.Callback] = []
     if any(map(has_modes, recipe.spec.classes)):

@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from stepsize.checkpoint.resume import Resume
 from stepsize.optim.configure import plan_of
 from stepsize.optim.describe import log_groups
 from stepsize.optim.plan import CompositeOptimizer, Plan
@@ -79,6 +78,8 @@ class Unfreeze(pl.Callback):
                 f"callbacks.unfreeze.groups: {', '.join(missing)} had joined in the checkpoint and "
                 f"must be configured again; configured are {', '.join(self._configured)}"
             )
+        from stepsize.checkpoint.resume import Resume  # that package imports this one
+
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if self._joined and any(
             isinstance(c, Resume) and c.mode == "override_lr" for c in callbacks

@@ -1,4 +1,4 @@
-"""Trains as before, and evaluates and keeps an average of the weights."""
+"""Averages the weights while training, and evaluates and saves the average."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class WeightAveraging(pl.callbacks.WeightAveraging):
 
     Stochastic weight averaging (Izmailov et al., 2018, arXiv:1803.05407), or an exponential moving
     average (Polyak and Juditsky, 1992). From ``start`` on, validation, the run's final values, its
-    plot and ``last.ckpt`` are of the average; ``train/loss`` is of the weights that are trained.
-    Batch norm's statistics are averaged with the weights.
+    plot and ``last.ckpt`` use the average; ``train/loss`` uses the training weights. The statistics
+    of batch norm are averaged with the weights.
 
     Lightning's own callback evaluates and saves the initial weights until the first average, and
-    cannot go on exactly from the end of a run; this one evaluates the present weights until then,
-    and writes both sets.
+    cannot resume exactly from the end of a run; this one evaluates the training weights until then,
+    and saves both sets.
 
     Args:
         start: a share of the run, or a number of optimizer steps. 0: from the first step on.
-        decay: the share of the old average in the new one; null: all steps weigh the same.
+        decay: weight of the old average in the new one; null averages all steps equally.
 
     Raises:
-        ValueError: a value that is not one of these.
+        ValueError: ``start`` or ``decay`` has another value.
     """
 
     def __init__(self, start: str | int = "75%", decay: float | None = None) -> None:
@@ -41,7 +41,7 @@ class WeightAveraging(pl.callbacks.WeightAveraging):
         super().__init__(avg_fn=_Average(decay))
         self.start = start
         self._first = 0
-        # Whether the module holds the average, and Lightning's averaged model what is trained.
+        # Whether the module holds the average and Lightning's averaged model the training weights.
         self._swapped = False
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
@@ -76,7 +76,7 @@ class WeightAveraging(pl.callbacks.WeightAveraging):
         checkpoint["state_dict"] = present if self._swapped or not averaged else other
 
     def _put(self, module: pl.LightningModule, averaged: bool) -> None:
-        """Let the module hold the average, or what is trained."""
+        """Swap the module's weights to the average, or back to the training weights."""
         assert self._average_model is not None
         if self._average_model.n_averaged > 0 and self._swapped != averaged:
             self._swap_models(module)
@@ -84,7 +84,7 @@ class WeightAveraging(pl.callbacks.WeightAveraging):
 
 
 class _Average:
-    """The new average of the old one and the present value; counters are copied."""
+    """Updates an average with the current value; integers such as counters are copied."""
 
     def __init__(self, decay: float | None) -> None:
         self.decay = decay

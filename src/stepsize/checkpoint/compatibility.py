@@ -1,4 +1,4 @@
-"""What a run and the checkpoint that it goes on from must have in common, in words."""
+"""What a run and the checkpoint that it resumes from must have in common."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import torch
 
 from stepsize.optim.plan import class_names
 
-# What decides the updates, of the Trainer's arguments.
+# The Trainer's arguments that decide the updates.
 _TRAINER_KEYS = (
     "precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm",
     "limit_train_batches", "overfit_batches",
 )  # fmt: skip
-# And, where a schedule watches a logged value, when there is a new one.
-_RHYTHM_KEYS = ("log_every_n_steps", "val_check_interval", "check_val_every_n_epoch")
-# What schedules keep in a parameter group, the learning rate first, and what some cycle with it.
-RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+# Those that decide when a schedule that monitors a logged value reads a new one.
+_INTERVAL_KEYS = ("log_every_n_steps", "val_check_interval", "check_val_every_n_epoch")
+# Learning rates that schedules keep in a parameter group, and options that some cycle with them.
+LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 CYCLED = ("momentum", "betas", "base_momentum", "max_momentum")
 
 
 class Difference(NamedTuple):
-    """The same thing on both sides, as it is told.
+    """A value that differs between a checkpoint and a run.
 
     Attributes:
-        theirs: the checkpoint's.
-        ours: this run's.
-        is_rate: a learning rate, or what a schedule decides.
+        theirs: the checkpoint's, as text.
+        ours: this run's, as text.
+        is_lr: whether it is a learning rate, or decided by a schedule.
     """
 
     theirs: str
     ours: str
-    is_rate: bool = False
+    is_lr: bool = False
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the updates beside the optimizer and its schedule, by dotted path.
+    """All that decides the updates except optimizer and schedule, by dotted path.
 
     Args:
         config: the whole configuration as plain containers.
     """
     trainer = config["trainer"]
-    watching = [*_RHYTHM_KEYS] if (config["scheduler"] or {}).get("monitor") else []
+    watching = [*_INTERVAL_KEYS] if (config["scheduler"] or {}).get("monitor") else []
     kept = {
         "seed": config["seed"],
         "data": config["data"],
@@ -54,11 +54,11 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[Difference]:
-    """Where two results of :func:`settings_of` differ."""
+    """The differences between two results of :func:`settings_of`."""
     found = []
     for key in {**theirs, **ours}:
-        # Only one of the schedules watches a value: the schedules differ, which is said elsewhere.
-        one_sided = key.endswith(_RHYTHM_KEYS) and not (key in theirs and key in ours)
+        # Only one of the schedules monitors a value: built_differences reports the schedules.
+        one_sided = key.endswith(_INTERVAL_KEYS) and not (key in theirs and key in ours)
         old, new = theirs.get(key), ours.get(key)
         if old != new and not one_sided:
             found.append(Difference(f"{key} {old}", f"{key} {new}"))
@@ -66,7 +66,7 @@ def settings_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[D
 
 
 def shape_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[Difference]:
-    """Where two ``state_dict`` differ in their names or in the tensors' shapes."""
+    """The differences between two ``state_dict`` in names and in shapes."""
 
     def shown(weights: Mapping[str, Any], name: str) -> str:
         return f"{name} {list(weights[name].shape)}" if name in weights else f"no {name}"
@@ -77,22 +77,22 @@ def shape_differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> lis
 
 
 def describe(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
-    """The optimizers and schedules as they are before the first step, in plain containers."""
+    """The optimizers and schedules before the first step, as plain containers."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     groups: dict[str, Any] = {}
     for optimizer in trainer.optimizers:
         for index, group in enumerate(optimizer.param_groups):
             options = {key: value for key, value in group.items() if key not in ("params", "name")}
-            # The rate that was asked for: a schedule has already changed lr for the first step.
-            asked = [group[key] for key in ("max_lr", "initial_lr", "lr") if key in group]
-            if asked:
-                options["lr"] = asked[0]
+            # The configured learning rate: a schedule has already changed lr for the first step.
+            configured = [group[key] for key in ("max_lr", "initial_lr", "lr") if key in group]
+            if configured:
+                options["lr"] = configured[0]
             groups[str(group.get("name", index))] = {
                 "parameters": [names[id(parameter)] for parameter in group["params"]],
                 "options": _plain(options),
             }
     return {
-        "optimizer": " and ".join(name for o in trainer.optimizers for name in class_names(o)),
+        "optimizer": class_names(*trainer.optimizers),
         "groups": groups,
         "schedule": [
             {
@@ -116,7 +116,7 @@ def describe(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
 
 
 def built_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[Difference]:
-    """Where two results of :func:`describe` differ."""
+    """The differences between two results of :func:`describe`."""
     old, new = theirs["optimizer"], ours["optimizer"]
     if old != new:
         yield Difference(old, new)
@@ -126,26 +126,26 @@ def built_differences(theirs: dict[str, Any], ours: dict[str, Any]) -> Iterator[
     if parameters[0] != parameters[1]:
         yield Difference(*_membership(*parameters))
         return
-    rates_differ = False
+    lrs_differ = False
     for name in groups[1]:
         options = [side[name]["options"] for side in groups]
         cycled = CYCLED if "base_momentum" in {**options[0], **options[1]} else ()
         for key in {**options[0], **options[1]}:
             before, now = (side.get(key) for side in options)
-            # A schedule's own entry in the group: the schedules differ, which is said below.
-            entry = key in (*RATES, *CYCLED) and not all(key in side for side in options)
-            if repr(before) == repr(now) or entry or (rates_differ and key in RATES):
+            # An entry that only one schedule adds to the group: the schedules are compared below.
+            entry = key in (*LEARNING_RATES, *CYCLED) and not all(key in side for side in options)
+            if repr(before) == repr(now) or entry or (lrs_differ and key in LEARNING_RATES):
                 continue
-            is_rate = key in (*RATES, *cycled)
-            rates_differ |= key in RATES
+            is_lr = key in (*LEARNING_RATES, *cycled)
+            lrs_differ |= key in LEARNING_RATES
             yield Difference(
-                f"{old} {key} {before} in group {name}", f"{key} {now} in group {name}", is_rate
+                f"{old} {key} {before} in group {name}", f"{key} {now} in group {name}", is_lr
             )
-    yield from _schedule_differences(theirs["schedule"], ours["schedule"], rates_differ)
+    yield from _schedule_differences(theirs["schedule"], ours["schedule"], lrs_differ)
 
 
 def _schedule_differences(
-    theirs: list[dict[str, Any]], ours: list[dict[str, Any]], rates_differ: bool
+    theirs: list[dict[str, Any]], ours: list[dict[str, Any]], lrs_differ: bool
 ) -> Iterator[Difference]:
     names = [
         ", ".join(entry["class"] for entry in side) or "no schedule" for side in (theirs, ours)
@@ -156,7 +156,7 @@ def _schedule_differences(
     for old, new in zip(theirs, ours, strict=True):
         for key in {**old["options"], **new["options"]}:
             before, now = old["options"].get(key), new["options"].get(key)
-            follows = rates_differ and "lr" in key  # base_lrs and their like
+            follows = lrs_differ and "lr" in key  # base_lrs and their like
             if repr(before) != repr(now) and not follows:
                 yield Difference(
                     f"{old['class']} {key} {before}", f"{new['class']} {key} {now}", True
@@ -164,7 +164,7 @@ def _schedule_differences(
 
 
 def _membership(theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> tuple[str, str]:
-    """Both sides' groups, with the first parameter that changed its place where names agree."""
+    """Both sides' groups; where their names agree, the first parameter that changed its group."""
     if list(theirs) != list(ours):
         return f"the groups {', '.join(theirs)}", f"the groups {', '.join(ours)}"
     homes = [{p: group for group, ps in side.items() for p in ps} for side in (theirs, ours)]
@@ -176,7 +176,7 @@ def _membership(theirs: dict[str, list[str]], ours: dict[str, list[str]]) -> tup
 
 
 def _plain(value: Any) -> Any:
-    """Containers, numbers and words as they are; of anything else its class."""
+    """Containers, numbers and text unchanged; the class name of anything else."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

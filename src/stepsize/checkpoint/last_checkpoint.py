@@ -1,4 +1,4 @@
-"""Keeps one checkpoint from which the run can go on: ``checkpoints/last.ckpt``."""
+"""Saves ``checkpoints/last.ckpt``, from which a run resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
-from stepsize.checkpoint import trainer_state as between_steps
+from stepsize.checkpoint import trainer_state
+from stepsize.run.atomic import replacing
 
 
 class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
-    """Saves every so many minutes, at the end, and when the process is asked to terminate.
+    """Saves at an interval in minutes, at the end of the run, and at SIGTERM.
 
     Lightning's ModelCheckpoint skips the end of a run that it has saved before, counts versions
-    (``last-v1.ckpt``), and can leave a truncated file under the final name on a full disk. This one
-    replaces ``last.ckpt`` in one go, and resuming from it is exact: it is written between two
-    steps, after the validation and the schedules' steps that belong to the first. To keep the best
+    (``last-v1.ckpt``), and can leave a truncated file under the final name on a full disk. This
+    callback replaces ``last.ckpt`` atomically, and resuming from it is exact: it is written between
+    two steps, after the validation and the schedule's step that follow the first. To save the best
     weights too, add a ModelCheckpoint with a monitor to the callbacks.
 
     Args:
         dirpath: the folder.
-        minutes: how often, by the clock; a step between two saves costs nothing.
+        minutes: wall-clock time between two saves.
     """
 
     def __init__(self, dirpath: str, minutes: float = 1.0) -> None:
@@ -37,8 +38,8 @@ class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
         self.minutes = minutes
         self._saved = time.monotonic()
         self._saving = False
-        # The states of the loaders when a save became due: the next batch is fetched by the time
-        # that everything belonging to this one is over.
+        # The states of the loaders when a save became due: Lightning fetches the next batch before
+        # the validation and the schedule's step of this batch are complete.
         self._due: list[Any] | None = None
 
     def on_train_batch_end(
@@ -66,8 +67,8 @@ class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
         # A run that had nothing left to train is still the run of the checkpoint it came from.
         if trainer.ckpt_path and trainer.is_global_zero and not self.file.exists():
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(trainer.ckpt_path, self.file.with_suffix(".part"))
-            os.replace(self.file.with_suffix(".part"), self.file)
+            with replacing(self.file) as part:
+                shutil.copyfile(trainer.ckpt_path, part)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -84,14 +85,14 @@ class LastCheckpoint(LeanCallback, pl.callbacks.Checkpoint):
         if self._saving:
             if self._due:
                 checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = self._due
-            between_steps.complete(trainer, checkpoint)
+            trainer_state.complete_checkpoint(trainer, checkpoint)
 
     def _save(self, trainer: pl.Trainer, fetched: bool = False) -> None:
         part = self.file.with_suffix(".part")
         self._due = self._due if fetched else None
         self._saving = True
         try:
-            with between_steps.not_begun(trainer) if fetched else nullcontext():
+            with trainer_state.without_fetched_batch(trainer) if fetched else nullcontext():
                 trainer.save_checkpoint(part)
         finally:
             self._saving, self._due = False, None

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: what is taken from it, and what must be the same."""
+"""Resuming from a checkpoint: what is loaded, and what must agree with the configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytorch_lightning as pl
 import torch
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
-from stepsize.checkpoint import trainer_state as between_steps
+from stepsize.checkpoint import trainer_state
 from stepsize.checkpoint.compatibility import (
     CYCLED,
-    RATES,
+    LEARNING_RATES,
     Difference,
     built_differences,
     describe,
@@ -24,27 +24,29 @@ from stepsize.checkpoint.compatibility import (
 
 
 class Resume(LeanCallback):
-    """Continues a run as ``resume`` says, and refuses in one line what would be a silent change.
+    """Resumes a run as ``resume`` says, and refuses in one line what would change it silently.
 
-    - ``full``: everything as it was; the run goes on as if it had never stopped. The model's
-      config and shapes, the data (batch size, order and all), the seed, the optimizer's class,
-      groups and options, the schedule, clipping, accumulation and precision must agree. Where a
-      schedule watches a logged value, so must what decides when there is a new one. What may
-      differ: ``trainer.max_steps``, as long as the schedule has no share of it; devices, logging,
-      callbacks, names.
-    - ``override_lr``: the same, but for the learning rates and the schedule, which are the new
-      config's. The schedule starts at the checkpoint; shares are of the steps that are left.
-    - ``weights``: the weights alone, of a Lightning checkpoint or a plain ``state_dict`` of the
-      module or of its ``net``; a new run at step 0, with any optimizer and data.
+    - ``full``: everything is loaded, as if the run had never stopped. The model's configuration and
+      shapes, the data (batch size and order included), the seed, the optimizer's class, groups and
+      options, the schedule, clipping, accumulation and precision must agree. If a schedule
+      monitors a logged value, the intervals of logging and validation must agree too. May differ:
+      ``trainer.max_steps``, unless the schedule has a share of it; devices, logging, callbacks and
+      names.
+    - ``override_lr``: the same, except that the learning rates and the schedule come from the new
+      configuration. The schedule starts at the checkpoint; shares are of the remaining steps.
+    - ``weights``: only the weights are loaded, from a Lightning checkpoint or from a plain
+      ``state_dict`` of the module or of its ``net``; a new run at step 0, with any optimizer and
+      data.
 
-    Every run has this callback: what it built travels in its checkpoints, to be compared with.
+    Every run has this callback: its checkpoints carry the settings and the optimizer that a resumed
+    run is compared with.
 
     Args:
         config: the whole configuration as plain containers.
 
     Attributes:
         start: the step at which the schedule begins; above 0 only after ``override_lr``.
-        ckpt_path: what ``Trainer.fit`` is to load; None where it is to load nothing.
+        ckpt_path: the checkpoint that ``Trainer.fit`` loads; None where it loads none.
 
     Raises:
         ValueError: the file is not a checkpoint, or not one that can be resumed in this mode.
@@ -65,10 +67,12 @@ class Resume(LeanCallback):
             self._check_resumable(config["trainer"].get("max_steps", -1))
 
     def prepare(self, module: pl.LightningModule) -> None:
-        """Compare what is known before the optimizer is built; load the weights if only they count.
+        """Compare settings and shapes; with ``resume=weights``, load the weights.
+
+        Called before the optimizer is built.
 
         Raises:
-            ValueError: shows both sides.
+            ValueError: checkpoint and configuration disagree; the message names both values.
         """
         if self.path is None:
             return
@@ -92,27 +96,27 @@ class Resume(LeanCallback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._checkpoint = checkpoint  # the one from which Lightning restores what is left
-        self._between_steps = checkpoint.get(between_steps.KEY)
+        self._checkpoint = checkpoint  # Lightning restores the rest from this dictionary
+        self._between_steps = checkpoint.get(trainer_state.KEY)
         self._states = checkpoint["optimizer_states"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare the new optimizer with the old one, before Lightning loads the old one's state.
+        """Compare the new optimizer with the checkpoint's, before Lightning loads its state.
 
         Raises:
-            ValueError: shows both sides.
+            ValueError: checkpoint and configuration disagree; the message names both values.
         """
         self._built = describe(trainer, pl_module)
         if self.ckpt_path is None:
             return
         found = list(built_differences(self._theirs["built"], self._built))
         if self.mode == "override_lr":
-            found = [difference for difference in found if not difference.is_rate]
+            found = [difference for difference in found if not difference.is_lr]
         self._refuse(
             found,
-            "use resume=override_lr for new rates and a new schedule, or resume=weights for a new "
-            "run from its weights"
-            if all(difference.is_rate for difference in found)
+            "use resume=override_lr for new learning rates and a new schedule, or resume=weights "
+            "for a new run from its weights"
+            if all(difference.is_lr for difference in found)
             else "use the checkpoint's settings, or resume=weights for a new run from its weights",
         )
         if self.mode == "override_lr":
@@ -124,7 +128,7 @@ class Resume(LeanCallback):
             _keep_precision(optimizer.state_dict()["state"], saved["state"])
         self._states = []
         if self._between_steps is not None:
-            between_steps.go_on(trainer, pl_module, self._between_steps)
+            trainer_state.restore(trainer, pl_module, self._between_steps)
             self._between_steps = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,14 +139,14 @@ class Resume(LeanCallback):
         found = callbacks.get(self.state_key) if isinstance(callbacks, Mapping) else None
         if found is None:
             raise ValueError(
-                f"ckpt_path={self.path}: it does not say how it was trained, as those of this "
-                "program do; take its weights with resume=weights"
+                f"ckpt_path={self.path}: it does not say how it was trained, as checkpoints of "
+                "stepsize do; load its weights with resume=weights"
             )
         taken = int(self._checkpoint["global_step"])
         if -1 < max_steps < taken:
             raise ValueError(
-                f"ckpt_path={self.path}: it has {taken} steps, trainer.max_steps={max_steps} asks "
-                "for fewer; give more, or resume=weights for a new run from its weights"
+                f"ckpt_path={self.path}: it has {taken} steps, and trainer.max_steps={max_steps} "
+                "is fewer; give more, or resume=weights for a new run from its weights"
             )
         self._theirs = found
         self.start = taken if self.mode == "override_lr" else int(found["start"])
@@ -159,21 +163,21 @@ class Resume(LeanCallback):
             )
 
     def _override(self, trainer: pl.Trainer) -> None:
-        """Keep the rates and the schedule that this run has built out of the old one's reach."""
+        """Keep the learning rates and the schedule that this run has built."""
         self._checkpoint["lr_schedulers"] = []
         states = self._checkpoint["optimizer_states"]
         for state, optimizer in zip(states, trainer.optimizers, strict=True):
             new = {group.get("name"): group for group in optimizer.param_groups}
             for group in state["param_groups"]:
                 fresh = new.get(group.get("name"), {})
-                for key in (*RATES, *CYCLED) if fresh else ():
+                for key in (*LEARNING_RATES, *CYCLED) if fresh else ():
                     group.pop(key, None)
                     if key in fresh:
                         group[key] = fresh[key]
 
 
 def _keep_precision(state: Mapping[Any, Any], saved: Mapping[Any, Any]) -> None:
-    """Undo that torch loads all of a parameter's state but its step in the parameter's precision.
+    """Restore the precision of an optimizer's state; torch loads it in the parameter's.
 
     NAdam's product of momenta is float32, whatever the weights are.
     """
@@ -199,7 +203,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _owner(module: pl.LightningModule, weights: Mapping[str, Any]) -> torch.nn.Module:
-    """The module, or its ``net`` where a plain ``state_dict`` is of that."""
+    """The module, or its ``net`` where a plain ``state_dict`` holds the weights of ``net``."""
     net = getattr(module, "net", None)
     ours = isinstance(net, torch.nn.Module) and weights.keys() <= net.state_dict().keys()
     return net if ours and isinstance(net, torch.nn.Module) else module

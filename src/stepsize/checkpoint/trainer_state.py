@@ -1,9 +1,9 @@
-"""What Lightning's checkpoint lacks for going on exactly, at the moment between two steps.
+"""State that Lightning's checkpoints lack and that an exact resume needs.
 
-Lightning counts differently in ``on_train_batch_end``, around a validation, at an epoch's end and
-at the run's end, and on resuming it leaves out or repeats what follows a step: the validation, the
-step of a plateau schedule, the end of an epoch. Here a checkpoint always means "one step is over
-with all that follows it, the next has not begun", wherever in Lightning's loop it was written.
+Lightning's counters differ between ``on_train_batch_end``, a validation, an epoch's end and the
+run's end, and on resuming Lightning skips or repeats what follows a step: the validation, the step
+of a plateau schedule, the end of an epoch. Here every checkpoint means the moment between two
+steps: one step and all that follows it are complete, the next has not begun.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ KEY = "between_steps"
 
 
 @contextmanager
-def not_begun(trainer: pl.Trainer) -> Iterator[None]:
-    """Within the block the batch that has just been fetched does not count."""
+def without_fetched_batch(trainer: pl.Trainer) -> Iterator[None]:
+    """Within the block, Lightning's counters do not include the batch that was just fetched."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     counts, last = (progress.total, progress.current), progress.is_last_batch
     progress.is_last_batch = False
@@ -36,12 +36,12 @@ def not_begun(trainer: pl.Trainer) -> Iterator[None]:
             count.ready += 1
 
 
-def complete(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Settle the counters in a checkpoint written between two steps, and add what it lacks.
+def complete_checkpoint(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+    """Correct the counters of a checkpoint written between two steps, and add what it lacks.
 
     Added, as plain containers and tensors: the state of the random number generators, the last
-    logged values, which plateau schedules read, and the gradients of an accumulation that is not
-    complete. What a module has logged with ``on_epoch=True`` in an unfinished epoch is not kept.
+    logged values, which plateau schedules read, and the gradients of an incomplete accumulation.
+    Values that a module logs with ``on_epoch=True`` in an unfinished epoch are not kept.
     """
     loops = checkpoint["loops"]["fit_loop"]
     batches = loops["epoch_loop.batch_progress"]
@@ -75,12 +75,12 @@ def complete(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     }
 
 
-def go_on(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, Any]) -> None:
-    """Put back what ``complete`` has added; to be called in ``on_train_start``."""
+def restore(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, Any]) -> None:
+    """Restore what ``complete_checkpoint`` added; call it in ``on_train_start``."""
     loop = trainer.fit_loop.epoch_loop
-    # Else Lightning would step plateau schedules a second time after a validation.
+    # Otherwise Lightning steps plateau schedules a second time after a validation.
     loop.reset_restart_stage()
-    # And it would leave out their step at the end of this epoch, for want of the metrics.
+    # Otherwise Lightning skips their step at the end of this epoch, because metrics are missing.
     trainer.fit_loop._restarting = False
     if loop.restarting and not loop._should_accumulate():
         loop._batches_that_stepped -= 1  # Lightning is about to count the last step again
@@ -92,15 +92,15 @@ def go_on(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, Any]
 
 
 def random_state() -> dict[str, Any]:
-    """Of all generators that a run may draw from, in a form that ``weights_only`` loads."""
+    """The state of every generator that a run may draw from, as ``weights_only`` loads it."""
     name, keys, *rest = cast("tuple[Any, ...]", np.random.get_state(legacy=True))
-    version, words, following = random.getstate()
+    version, numbers, following = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), *rest],
-        # 625 numbers: one by one they would be a good part of what a small checkpoint takes.
-        "python": [version, torch.tensor(words), following],
+        # One tensor: 625 separate numbers would double the size of a small checkpoint.
+        "python": [version, torch.tensor(numbers), following],
     }
 
 
@@ -110,5 +110,5 @@ def _set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    version, words, following = state["python"]
-    random.setstate((version, tuple(words.tolist()), following))
+    version, numbers, following = state["python"]
+    random.setstate((version, tuple(numbers.tolist()), following))

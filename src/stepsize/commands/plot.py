@@ -75,7 +75,7 @@ def _settled_config(folder: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/ uses)
-    from stepsize.run.folder import settled
+    from stepsize.config.resolve import resolved_config
 
     saved: Any = {
         name: OmegaConf.load(folder / ".hydra" / f"{name}.yaml")
@@ -85,5 +85,5 @@ def _settled_config(folder: Path) -> dict[str, Any]:
     saved["hydra"].hydra.runtime.output_dir = str(folder)
     HydraConfig.instance().cfg = saved["hydra"]  # interpolations look there
     choices = {key: str(value) for key, value in saved["hydra"].hydra.runtime.choices.items()}
-    config, _ = settled(saved["config"], choices, tuple(saved["overrides"]))
+    config, _ = resolved_config(saved["config"], choices, tuple(saved["overrides"]))
     return config

@@ -1,4 +1,4 @@
-"""Which way is better: most metrics shall be small, some large."""
+"""Whether a larger or a smaller value of a metric is better."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ _LARGER_IS_BETTER = {"acc", "accuracy", "auroc", "f1", "precision", "recall", "r
 
 
 def larger_is_better(tag: str, monitor: str, mode: str) -> bool:
-    """Whether more of ``tag`` is better: as ``mode`` says of the monitor, else by its name."""
+    """Whether a larger value of ``tag`` is better: ``mode`` decides for the monitor."""
     return mode == "max" if tag == monitor else tag.split("/")[-1] in _LARGER_IS_BETTER

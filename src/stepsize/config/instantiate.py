@@ -1,9 +1,8 @@
-"""The one door through which a configuration reaches code.
+"""Builds objects from configuration, with classes of allowed packages only.
 
-A configuration file names classes (``_target_: torch.optim.Adam``). Only classes and functions
-that live in allowed packages are reachable, so that a file from a stranger is not a licence to call
-``os.system``. ``allowed_packages=[my_package]`` on the command line allows more
-packages; Hydra's own block list holds on top of that.
+A configuration file names classes (``_target_: torch.optim.Adam``). Every ``_target_`` is checked
+here, so that a file from a stranger cannot call ``os.system``. ``allowed_packages=[my_package]`` on
+the command line allows more packages; Hydra's own block list applies too.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _HYDRA_KEYS = {"_target_", "_args_", "_partial_", "_convert_", "_recursive_"}
 
 @contextmanager
 def allowing(packages: Sequence[str]) -> Iterator[None]:
-    """Let ``_target_`` reach these packages too, within the ``with`` block."""
+    """Allow ``_target_`` in these packages too, within the ``with`` block."""
     token = _extra_packages.set(tuple(packages))
     try:
         yield
@@ -48,10 +47,10 @@ def locate(target: str) -> Callable[..., Any]:
         target: for example ``"torch.optim.Adam"``.
 
     Raises:
-        ValueError: the path leads outside the allowed packages, or to nothing that can be called.
+        ValueError: the path is outside the allowed packages, or names nothing that can be called.
     """
     allowed = (*ALLOWED_PACKAGES, *_extra_packages.get())
-    if not isinstance(target, str) or not _lives_in(target, allowed):
+    if not isinstance(target, str) or not _is_in(target, allowed):
         raise ValueError(
             f"_target_={target} is not in an allowed package ({', '.join(allowed)}); "
             f"allow yours with allowed_packages=[{str(target).split('.')[0]}]"
@@ -68,9 +67,9 @@ def locate(target: str) -> Callable[..., Any]:
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             where = ".".join(names[:depth]) or "this environment"
             raise ValueError(f"_target_={target}: there is no {name} in {where}{hint}")
-    # torch.os.system begins with an allowed name, but lives elsewhere.
-    home = getattr(found, "__module__", None) or target
-    if not callable(found) or not _lives_in(home, allowed):
+    # torch.os.system begins with an allowed name, but is defined elsewhere.
+    module = getattr(found, "__module__", None) or target
+    if not callable(found) or not _is_in(module, allowed):
         raise ValueError(f"_target_={target} is not a class or function of {', '.join(allowed)}")
     return found
 
@@ -85,8 +84,8 @@ def instantiate(config: Mapping[str, Any], *args: Any, where: str = "config", **
         **kwargs: more arguments for the outermost call.
 
     Raises:
-        ValueError: a target that may not be reached or does not exist, an argument it does not
-            have, or a value that it refuses.
+        ValueError: a target is not allowed or does not exist, has no such argument, or refuses a
+            value.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
@@ -120,7 +119,7 @@ def check_arguments(call: Callable[..., Any], names: Sequence[str], where: str) 
 
 
 def argument_names(call: Callable[..., Any]) -> list[str] | None:
-    """The keyword arguments of ``call``, or None where it takes any (``**kwargs``) or won't say."""
+    """The keyword arguments of ``call``, or None if it takes any or has no signature."""
     try:
         parameters = inspect.signature(call).parameters.values()
     except (TypeError, ValueError):
@@ -159,5 +158,5 @@ def _import(path: str) -> Any:
         raise
 
 
-def _lives_in(path: str, packages: Sequence[str]) -> bool:
+def _is_in(path: str, packages: Sequence[str]) -> bool:
     return any(path == package or path.startswith(package + ".") for package in packages)

@@ -1,76 +1,106 @@
-"""Top-level values that nobody else checks, checked before anything is built."""
+"""The typed top level of the configuration, and checks that a type cannot express."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Optional  # noqa: UP035 (OmegaConf resolves these at run time)
 
-RESUME_MODES = ("full", "weights", "override_lr")
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+# The config groups that a run is named and compared by.
+RECIPE_GROUPS = ("task", "optimizer", "scheduler", "param_groups")
 
 
-def check_settings(config: Mapping[str, Any]) -> None:
-    """Refuse values that would fail late, or change the run's meaning in silence.
+class Mode(Enum):
+    """Whether a smaller (min) or a larger (max) value of the monitor is better."""
+
+    min = "min"
+    max = "max"
+
+
+class ResumeMode(Enum):
+    """What a run takes from ``ckpt_path``.
+
+    full: everything as it was, and the configuration must agree. weights: only the weights, with a
+    fresh optimizer. override_lr: everything but the learning rates and the schedule.
+    """
+
+    full = "full"
+    weights = "weights"
+    override_lr = "override_lr"
+
+
+@dataclass
+class Target:
+    """A value of a metric; a run counts the steps until the metric first reaches it."""
+
+    metric: str = MISSING
+    value: float = MISSING
+
+
+@dataclass
+class TrainConfig:
+    """The top-level keys of conf/train.yaml, which explains each; Hydra refuses other types."""
+
+    name: Optional[str] = None  # noqa: UP045
+    seed: int = 0
+    monitor: str = "train/loss"
+    mode: Mode = Mode.min
+    target: Optional[Target] = None  # noqa: UP045
+    ckpt_path: Optional[str] = None  # noqa: UP045
+    resume: ResumeMode = ResumeMode.full
+    plots: bool = True
+    allowed_packages: List[str] = field(default_factory=list)  # noqa: UP006
+    overwrite: bool = False
+    fail_fast: bool = False
+
+
+ConfigStore.instance().store(
+    name="stepsize_schema",
+    # Not struct: the file conf/train.yaml adds the config groups, and users may add values.
+    node=OmegaConf.structured(TrainConfig, flags={"struct": False}),
+    provider="stepsize",
+)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse values that would fail late, or change a run's meaning without a message.
 
     Args:
         config: the whole configuration as plain containers.
 
     Raises:
-        ValueError: says what was given and what is allowed.
+        ValueError: names the value that was given and what is allowed.
     """
-    seed = config["seed"]
-    if not _is_whole(seed) or not 0 <= seed < 2**32:
+    seed, path, resume = config["seed"], config["ckpt_path"], config["resume"]
+    if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: give a whole number from 0 to 4294967295")
-    if config["mode"] not in ("min", "max"):
-        raise ValueError(
-            f"mode={config['mode']}: give min or max, whichever is better for {config['monitor']}"
-        )
-    path, mode = config["ckpt_path"], config["resume"]
-    if mode not in RESUME_MODES:
-        raise ValueError(f"resume={mode}: give {', '.join(RESUME_MODES)}")
-    if mode != "full" and path is None:
-        raise ValueError(f"resume={mode} needs a checkpoint: ckpt_path=RUN/checkpoints/last.ckpt")
+    if resume != "full" and path is None:
+        raise ValueError(f"resume={resume} needs a checkpoint: ckpt_path=RUN/checkpoints/last.ckpt")
     if path is not None and not Path(path).is_file():
         raise ValueError(
             f"ckpt_path={path}: there is no such file; a run leaves RUN/checkpoints/last.ckpt"
         )
-    _check_target(config["target"])
     trainer = config["trainer"]
-    for key in ("max_steps", "log_every_n_steps"):
-        value = trainer.get(key, 1)
-        unlimited = key == "max_steps" and value == -1
-        if not unlimited and (not _is_whole(value) or value < 1):
-            raise ValueError(f"trainer.{key}={value}: give a whole number from 1 up")
-    if trainer.get("max_steps", -1) == -1 and trainer.get("max_epochs", -1) in (-1, None):
+    steps = trainer.get("max_steps", -1)
+    if steps != -1:
+        whole_number("trainer.max_steps", steps, least=1)
+    elif trainer.get("max_epochs", -1) in (-1, None):
         raise ValueError(
             "trainer.max_steps=-1: the run would never end; set it, or trainer.max_epochs"
         )
+    whole_number("trainer.log_every_n_steps", trainer.get("log_every_n_steps", 1), least=1)
 
 
-def _check_target(target: Any) -> None:
-    if target is None:
-        return
-    fits = isinstance(target, Mapping) and set(target) == {"metric", "value"}
-    if (
-        not fits
-        or isinstance(target["value"], bool)
-        or not isinstance(target["value"], (int, float))
-    ):
-        raise ValueError(
-            f"target={target}: give null or {{metric: TAG, value: NUMBER}}, such as "
-            "{metric: train/loss, value: 0.1}"
-        )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def whole_number(name: str, value: object, least: int) -> int:
+def whole_number(key: str, value: object, least: int) -> int:
     """Return ``value`` where it is a whole number of at least ``least``.
 
     Args:
-        name: the key below ``data``, for the message.
+        key: the configuration key, for the message.
         value: what the configuration says.
         least: the smallest allowed value.
 
@@ -78,16 +108,16 @@ def whole_number(name: str, value: object, least: int) -> int:
         ValueError: anything else, ``True`` and ``2.0`` included.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"data.{name}={value!r}: give a whole number from {least} up")
+        raise ValueError(f"{key}={value!r}: give a whole number from {least} up")
     return value
 
 
-def scale(name: str, value: float) -> float:
-    """Return ``value`` where it can be a standard deviation.
+def standard_deviation(key: str, value: float) -> float:
+    """Return ``value`` where it is a finite number from 0 up.
 
     Raises:
-        ValueError: a negative or non-finite number, or none at all.
+        ValueError: anything else.
     """
     if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"data.{name}={value!r}: give a finite number from 0 up")
+        raise ValueError(f"{key}={value!r}: give a finite number from 0 up")
     return float(value)

@@ -43,8 +43,8 @@ class BatchStream(ABC):
     """
 
     def __init__(self, steps_per_epoch: int, shuffle_seed: int) -> None:
-        self.steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        self.shuffle_seed = whole_number("shuffle_seed", shuffle_seed, least=0)
+        self.steps_per_epoch = whole_number("data.steps_per_epoch", steps_per_epoch, least=1)
+        self.shuffle_seed = whole_number("data.shuffle_seed", shuffle_seed, least=0)
         self.position = 0
 
     @abstractmethod

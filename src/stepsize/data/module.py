@@ -36,8 +36,8 @@ class InMemoryData(pl.LightningDataModule, ABC):
         super().__init__()
         check_batch_size(batch_size)
         self.batch_size = batch_size
-        self.steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
-        self.shuffle_seed = whole_number("shuffle_seed", shuffle_seed, least=0)
+        self.steps_per_epoch = whole_number("data.steps_per_epoch", steps_per_epoch, least=1)
+        self.shuffle_seed = whole_number("data.shuffle_seed", shuffle_seed, least=0)
         self._resumed_at = 0
 
     @abstractmethod

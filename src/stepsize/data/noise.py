@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from stepsize.config.schema import scale, whole_number
+from stepsize.config.schema import standard_deviation, whole_number
 from stepsize.data.batches import BatchStream, Tensors, epoch_seed
 from stepsize.data.module import InMemoryData
 
@@ -57,8 +57,8 @@ class GradientNoise(InMemoryData):
         self, dim: int, sigma: float = 0.0, steps_per_epoch: int = 100, shuffle_seed: int = 0
     ) -> None:
         super().__init__(None, steps_per_epoch, shuffle_seed)
-        self.dim = whole_number("dim", dim, least=1)
-        self.sigma = scale("sigma", sigma)
+        self.dim = whole_number("data.dim", dim, least=1)
+        self.sigma = standard_deviation("data.sigma", sigma)
 
     def make(self) -> tuple[Tensors, None]:
         return (torch.zeros(1, self.dim, dtype=torch.float32),), None

@@ -68,7 +68,7 @@ class Digits(InMemoryData):
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
         self.image = image
-        self.seed = whole_number("seed", seed, least=0)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         pixels, y = read("digits")
@@ -103,7 +103,7 @@ class DigitsTokens(InMemoryData):
         shuffle_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
-        self.seed = whole_number("seed", seed, least=0)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         pixels, y = read("digits")

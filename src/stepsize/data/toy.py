@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stepsize.config.schema import scale, whole_number
+from stepsize.config.schema import standard_deviation, whole_number
 from stepsize.data.batches import Tensors
 from stepsize.data.module import InMemoryData
 
@@ -48,9 +48,9 @@ class Curve(InMemoryData):
         shuffle_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
-        self.points = whole_number("points", points, least=1)
-        self.noise = scale("noise", noise)
-        self.seed = whole_number("seed", seed, least=0)
+        self.points = whole_number("data.points", points, least=1)
+        self.noise = standard_deviation("data.noise", noise)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         random = np.random.default_rng(self.seed)
@@ -87,8 +87,8 @@ class Blobs(InMemoryData):
         shuffle_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, shuffle_seed)
-        self.points_per_class = whole_number("points_per_class", points_per_class, least=1)
-        self.seed = whole_number("seed", seed, least=0)
+        self.points_per_class = whole_number("data.points_per_class", points_per_class, least=1)
+        self.seed = whole_number("data.seed", seed, least=0)
 
     def make(self) -> tuple[Tensors, Tensors]:
         random = np.random.default_rng(self.seed)

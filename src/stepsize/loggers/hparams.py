@@ -1,10 +1,11 @@
-"""A run as a row of TensorBoard's HPARAMS tab: what it was given, how it ended, what it reached.
+"""A run as a row of TensorBoard's HPARAMS tab: hyperparameters, status and final metrics.
 
 TensorBoard takes a row's columns from ``session_start_info`` and its status from
-``session_end_info``; a row without the latter is of a run that is still going on, or was killed.
-``_hparams_/experiment`` is not written: it would be read from one run only, and hide the columns of
-all other optimizers. Without it TensorBoard unites the columns of all runs, and the metrics are the
-scalar tags. The first ``session_start_info`` of a run counts, so it is written once.
+``session_end_info``; a row without the latter belongs to a run that is still training, or was
+killed. ``_hparams_/experiment`` is not written: TensorBoard would read it from one run and hide the
+columns of all other optimizers. Without it TensorBoard unites the columns of all runs, and the
+metrics are the scalar tags. TensorBoard uses the first ``session_start_info`` of a run, so that it
+is written once.
 """
 
 from __future__ import annotations
@@ -17,26 +18,30 @@ from typing import Any
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-# What is looked at and where it runs, not what is computed.
-_TRAINER_LOOKS = (
+# These decide where a run is computed and what is shown, not its numbers.
+_TRAINER_DISPLAY = (
     "_target_", "accelerator", "devices", "num_nodes", "strategy", "profiler", "log_every_n_steps",
     "val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps", "enable_model_summary",
 )  # fmt: skip
 _NO_COLUMNS = {
-    "optimizer": ("_target_", "params", "lr"),  # the optimizer's name says them; lr comes first
+    "optimizer": (
+        "_target_",
+        "params",
+        "lr",
+    ),  # lr has a column of its own
     "scheduler": ("_target_",),
     "data": ("shuffle_seed",),  # the run's seed
-    "trainer": _TRAINER_LOOKS,
+    "trainer": _TRAINER_DISPLAY,
     "callbacks": ("divergence", "norms", "checkpoint", "progress", "plot"),
 }
 _LARGEST = 3.4e38  # scalars are float32
 
 
 def hparams_of(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-    """What decides a run's numbers, by the words that set it on the command line.
+    """The hyperparameters that decide a run's numbers, by their keys on the command line.
 
-    TensorBoard sorts columns by their names and shows the first few that differ. So the rate is
-    called ``lr``, and what a task is made of stands behind it, as in ``task.model.net.widths``.
+    TensorBoard sorts columns by name and shows the first few that differ. Therefore the learning
+    rate is called ``lr``, and the task's values come after it, as in ``task.model.net.widths``.
 
     Args:
         config: the whole configuration as plain containers.
@@ -44,18 +49,18 @@ def hparams_of(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[st
 
     Returns:
         ``{"optimizer": "adam", "seed": 0, "lr": 1e-3, "optimizer.eps": 1e-8 ...}``: strings,
-        numbers and booleans. Lists are text; what is null is left out.
+        numbers and booleans. Lists are text; null values are omitted.
     """
 
     def columns(name: str) -> dict[str, Any]:
-        left_out = _NO_COLUMNS.get(name, ())
-        return {key: v for key, v in (config.get(name) or {}).items() if key not in left_out}
+        omitted = _NO_COLUMNS.get(name, ())
+        return {key: v for key, v in (config.get(name) or {}).items() if key not in omitted}
 
-    own = ("optimizer", "param_groups", "scheduler", "trainer", "callbacks")
+    groups = ("optimizer", "param_groups", "scheduler", "trainer", "callbacks")
     found = {
         "lr": (config.get("optimizer") or {}).get("lr"),
         "seed": config.get("seed"),
-        **{name: columns(name) for name in own},
+        **{name: columns(name) for name in groups},
         "task": {
             "monitor": config.get("monitor"),
             "data": columns("data"),
@@ -77,7 +82,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def session_start(hparams: Mapping[str, Any]) -> Summary:
-    """The row with its columns, as values that :func:`flattened` gives."""
+    """The summary that begins a row, with its columns as :func:`flattened` returns them."""
     info = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
     for key, value in hparams.items():
         if isinstance(value, bool):
@@ -90,7 +95,7 @@ def session_start(hparams: Mapping[str, Any]) -> Summary:
 
 
 def session_end(status: str) -> Summary:
-    """How the run ended: only a completed run is a success."""
+    """The summary that ends a row; only a completed run is a success."""
     success = status == "completed"
     info = plugin_data_pb2.SessionEndInfo(
         status=api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE,
@@ -108,9 +113,9 @@ def result_scalars(result: Mapping[str, Any]) -> dict[str, float]:
     Returns:
         ``end/final`` and ``end/best`` of the monitor, ``end/final_gap`` where the optimum is known,
         ``end/steps_to_target`` where the target was met, and ``end/diverged_at``, the number of
-        steps after which a run that diverged was ended: it tells a divergence from a failure, for
-        TensorBoard has one status for both. What is not finite, or too large for a scalar, is left
-        out. TensorBoard shows the five metrics that come first in the alphabet: these.
+        steps of a diverged run: it distinguishes divergence from failure, because TensorBoard has
+        one status for both. Values that are not finite, or too large for a scalar, are omitted.
+        TensorBoard shows the five metrics that come first in the alphabet: these.
     """
     metrics = result["metrics"]
     monitored = metrics.get(result["monitor"], {})

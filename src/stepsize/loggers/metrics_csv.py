@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from stepsize.config.direction import larger_is_better
+from stepsize.run.atomic import replacing
 
-# Of the recipe and of how the steps go, not of where they lead; and the gap a second time.
-_NO_RESULTS = ("lr/", "grad_norm/", "update_ratio/", "train/log10_gap")
+# Curves only: the recipe, the size of the steps, and the gap a second time.
+_NOT_SUMMARIZED = ("lr/", "grad_norm/", "update_ratio/", "train/log10_gap")
 _SECONDS_BETWEEN_WRITES = 10.0
 
 
@@ -23,11 +23,11 @@ class History(Logger):
     """A Lightning logger that merges what is logged at one step into one row.
 
     ``metrics.csv`` has ``step`` first, then the tags in the order of their first appearance; a cell
-    is empty where a tag was not logged at that step. The file is replaced whole, so it is never
-    half written; at most every ten seconds, and less often when writing takes long.
+    is empty if a tag was not logged at that step. The file is replaced atomically, at most every
+    ten seconds, and less often if writing is slow.
 
     Args:
-        file: where the rows go; None keeps them in memory.
+        file: the CSV file; None keeps the rows in memory.
 
     Attributes:
         rows: ``{step: {tag: value}}``.
@@ -52,7 +52,7 @@ class History(Logger):
         """Hyperparameters are in ``.hydra`` and ``result.json``, not in the table of metrics."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Merge ``metrics`` into the row of ``step``; Lightning's own ``epoch`` is left out."""
+        """Merge ``metrics`` into the row of ``step``, except Lightning's own ``epoch``."""
         if step is None:
             return
         values = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
@@ -64,19 +64,20 @@ class History(Logger):
         self.write()
 
     def write(self) -> None:
-        """Bring ``metrics.csv`` up to date."""
+        """Write all rows to ``metrics.csv``."""
         if self.file is None:
             return
         started = time.monotonic()
         tags = list(dict.fromkeys(tag for row in self.rows.values() for tag in row))
-        part = self.file.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as stream:
+        with (
+            replacing(self.file) as part,
+            part.open("w", newline="", encoding="utf-8") as stream,
+        ):
             table = csv.writer(stream)
             table.writerow(["step", *tags])
             for step in sorted(self.rows):
                 get = self.rows[step].get
-                table.writerow([step, *(get(tag, "") for tag in tags)])  # floats as repr has them
-        os.replace(part, self.file)
+                table.writerow([step, *(get(tag, "") for tag in tags)])
         finished = time.monotonic()
         self._next_write = finished + max(_SECONDS_BETWEEN_WRITES, 20 * (finished - started))
 
@@ -85,13 +86,13 @@ class History(Logger):
 
         Learning rates, norms and the logarithm of the gap are curves only.
 
-        A larger value is better for accuracies and their like, and for ``monitor`` when ``mode``
-        is "max". Values that are not finite are never the best; best is NaN if there is no other.
+        A larger value is better for accuracies and similar metrics, and for ``monitor`` if ``mode``
+        is "max". ``best`` ignores values that are not finite; it is NaN if there are no others.
         """
         curves: dict[str, list[float]] = {}
         for step in sorted(self.rows):
             for tag, value in self.rows[step].items():
-                if tag == monitor or not tag.startswith(_NO_RESULTS):
+                if tag == monitor or not tag.startswith(_NOT_SUMMARIZED):
                     curves.setdefault(tag, []).append(value)
         result = {}
         for tag, values in curves.items():
@@ -110,11 +111,11 @@ class History(Logger):
         return None
 
     def mark_end(self, step: int, tags: list[str]) -> None:
-        """Note values that are logged only because the run ends here, not by its rhythm."""
+        """Mark values that are logged only because the run ends at this step."""
         self._ends = {(step, tag) for tag in tags if tag not in self.rows.get(step, {})}
 
     def drop_end(self) -> None:
-        """Forget these values: the run goes on."""
+        """Remove the marked values, because the run is resumed."""
         for step, tag in self._ends:
             self.rows[step].pop(tag)
             if not self.rows[step]:
@@ -122,14 +123,14 @@ class History(Logger):
         self._ends = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """The curves as tensors by tag, and which values only the end of this run has logged."""
+        """The curves as tensors by tag, and the values that only the end of the run logged."""
         curves: dict[str, tuple[list[int], list[float]]] = {}
         for step in sorted(self.rows):
             for tag, value in self.rows[step].items():
                 steps, values = curves.setdefault(tag, ([], []))
                 steps.append(step)
                 values.append(value)
-        # Most tags are logged at the same steps: these are saved once.
+        # Most tags are logged at the same steps, which are saved once.
         known = {tuple(steps): torch.tensor(steps) for steps, _ in curves.values()}
         return {
             "curves": {

@@ -1,4 +1,4 @@
-"""TensorBoard's side of a run."""
+"""Lightning's TensorBoard logger, with one event for each row and a row in HPARAMS."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class RowLogger(TensorBoardLogger):
     """Lightning's logger into one given folder, writing the scalars of a row as one event.
 
     An event per scalar, as in ``SummaryWriter.add_scalar``, takes several times as long.
-    Lightning's hparams.yaml is not written: the whole configuration is in ``.hydra``. A run is one
-    row in the HPARAMS tab, from ``log_hyperparams`` on; ``close_session`` says how it has ended.
+    Lightning's hparams.yaml is not written: ``.hydra`` has the whole configuration. A run is a row
+    of the HPARAMS tab from ``log_hyperparams`` on; ``close_session`` writes its status.
 
     Args:
-        folder: the run's own, whose path below ``--logdir`` is the name that TensorBoard shows.
+        folder: the run's folder; TensorBoard shows its path below ``--logdir``.
     """
 
     def __init__(self, folder: str) -> None:
@@ -45,20 +45,20 @@ class RowLogger(TensorBoardLogger):
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Begin the run's row of the HPARAMS tab.
 
-        The first call counts, as it does for TensorBoard. Lightning's own would note the run as a
-        success before it has begun.
+        Only the first call counts, as for TensorBoard. Lightning's own method would mark the run as
+        a success before it has begun.
 
         Args:
             params: the columns; nested mappings become dotted names.
-            *args: metrics, which are the run's scalars here.
-            **kwargs: the same.
+            *args: metrics; ignored, because they are the run's scalars.
+            **kwargs: ignored too.
         """
         if self._in_session:
             return
         self._in_session = True
         columns = dict(flattened(params if isinstance(params, Mapping) else vars(params)))
         self.experiment._get_file_writer().add_summary(session_start(columns))
-        self.experiment.flush()  # a run that is killed has its row too
+        self.experiment.flush()  # so that a killed run has its row too
 
     @rank_zero_only
     def close_session(self, result: Mapping[str, Any]) -> None:
@@ -68,21 +68,21 @@ class RowLogger(TensorBoardLogger):
             result: what ``result.json`` holds.
         """
         self.log_metrics(result_scalars(result), result["steps"])
-        told = result["status"] + (f": {result['reason']}" if result["reason"] else "")
-        self.experiment.add_text("result", told, result["steps"])
+        status = result["status"] + (f": {result['reason']}" if result["reason"] else "")
+        self.experiment.add_text("result", status, result["steps"])
         self.experiment._get_file_writer().add_summary(session_end(result["status"]))
         self._in_session = False
         self.finalize(result["status"])
 
     def save(self) -> None:
-        """Flush every few seconds: Lightning asks for it at every row, and it waits for disk."""
+        """Flush every few seconds; Lightning calls this at every row, and flushing is slow."""
         if time.monotonic() - self._flushed > _SECONDS_BETWEEN_FLUSHES:
             self.experiment.flush()
             self._flushed = time.monotonic()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Flush; close the file unless more will come, which would go into a second one."""
+        """Flush, and close the file if the row has ended; later events would open a second file."""
         if self._in_session:
             self.experiment.flush()
         else:

@@ -1,4 +1,4 @@
-"""What particular optimizers cannot train, refused before training instead of in its first step."""
+"""What particular optimizers cannot train, refused before training instead of during it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ def check_parameters(
         ValueError: names the parameter, and a task or an optimizer to use instead.
     """
     target, name = spec.target, spec.target.__name__
-    parameters = [entry for group in groups for entry in group.parameters]
     if hasattr(target, "first_step") and target.__module__.startswith("pytorch_optimizer."):
         raise ValueError(
             f"{name} needs gradients before its step begins, and Lightning computes them in the "
@@ -53,29 +52,25 @@ def check_parameters(
             f"LBFGS takes one parameter group, and param_groups makes {len(groups)} "
             f"({', '.join(group.name for group in groups)}); use param_groups=none"
         )
-    if issubclass(target, optim.Muon):
-        for parameter_name, parameter in parameters:
-            if parameter.ndim != 2:
-                raise ValueError(
-                    f"Muon takes matrices only, and {parameter_name} has {parameter.ndim} "
-                    "dimension(s); use optimizer=muon, which trains all others by AdamW, on a task "
-                    "with matrices such as digits_mlp, or optimizer=adamw"
-                )
-    if issubclass(target, optim.SparseAdam):
-        for parameter_name, _ in parameters:
-            if parameter_name not in sparse:
-                raise ValueError(
-                    f"SparseAdam takes sparse gradients only, and {parameter_name} gets dense "
-                    "ones; use task=digits_sparse, or optimizer=adam"
-                )
     refuses_sparse = issubclass(target, REFUSE_SPARSE)
     if sparse and not target.__module__.startswith("torch."):
         refuses_sparse = not _takes_sparse(spec)
-    if refuses_sparse:
-        for parameter_name, _ in parameters:
-            if parameter_name in sparse:
+    for group in groups:
+        for parameter, tensor in group.parameters:
+            if issubclass(target, optim.Muon) and tensor.ndim != 2:
                 raise ValueError(
-                    f"{name} does not take sparse gradients, and {parameter_name} gets them; use "
+                    f"Muon takes matrices only, and {parameter} has {tensor.ndim} dimension(s); "
+                    "use optimizer=muon, which trains all others by AdamW, on a task with matrices "
+                    "such as digits_mlp, or optimizer=adamw"
+                )
+            if issubclass(target, optim.SparseAdam) and parameter not in sparse:
+                raise ValueError(
+                    f"SparseAdam takes sparse gradients only, and {parameter} gets dense ones; "
+                    "use task=digits_sparse, or optimizer=adam"
+                )
+            if refuses_sparse and parameter in sparse:
+                raise ValueError(
+                    f"{name} does not take sparse gradients, and {parameter} gets them; use "
                     "optimizer=sparse_adam, sgd or adagrad, or task=digits_mlp"
                 )
 

@@ -44,6 +44,17 @@ class Recipe:
     start: int = 0
     plan: Plan | None = field(default=None, init=False, repr=False, compare=False)
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], start: int = 0) -> Recipe:
+        """The recipe of a run's whole configuration, as plain containers."""
+        return cls(
+            optimizer=config["optimizer"],
+            param_groups=config["param_groups"] or {},
+            scheduler=config["scheduler"] or {},
+            monitor=config["monitor"],
+            start=start,
+        )
+
     @cached_property
     def spec(self) -> OptimizerSpec:
         """The optimizer's configuration, parsed.

@@ -1,4 +1,4 @@
-"""Logs an optimizer's parameter groups: as one line, a plain-text table or Markdown."""
+"""An optimizer's parameter groups as a table: one line, plain text or Markdown, and its log."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, SequentialLR
 
-from stepsize.callbacks.lightning_overhead import LeanCallback
-from stepsize.optim.configure import plan_of
 from stepsize.optim.param_groups import DEFAULT_GROUP, ParamGroup
 from stepsize.optim.plan import Plan, class_names
 
@@ -27,17 +25,6 @@ _NO_OPTION = {
     "params", "param_names", "name", "lr", "weight_decay",
     "initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum",
 }  # fmt: skip
-
-
-class GroupTable(LeanCallback):
-    """Logs the parameter groups before training; every run has this callback.
-
-    A single group is one short line on the console. The learning rates are those that the schedule
-    multiplies: the value at the first step of a warm-up would be misleading.
-    """
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        log_groups(trainer, plan_of(pl_module))
 
 
 def log_groups(trainer: pl.Trainer, plan: Plan | None) -> None:
@@ -131,7 +118,7 @@ def _title(optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> str:
     """For example "Adam with 2 parameter groups, under CosineAnnealingLR"."""
     count = len(optimizer.param_groups)
     groups = f"{count} parameter group{'' if count == 1 else 's'}"
-    return f"{' and '.join(class_names(optimizer))} with {groups}{_under(schedulers)}"
+    return f"{class_names(optimizer)} with {groups}{_under(schedulers)}"
 
 
 def _one_line(optimizer: Optimizer, table: Table, schedulers: Sequence[LRScheduler]) -> str:
@@ -143,7 +130,7 @@ def _one_line(optimizer: Optimizer, table: Table, schedulers: Sequence[LRSchedul
         cells.pop("weight decay")
     options = ", ".join(f"{key} {value}" for key, value in cells.items())
     return (
-        f"{' and '.join(class_names(optimizer))} over {tensors} "
+        f"{class_names(optimizer)} over {tensors} "
         f"tensor{'' if tensors == '1' else 's'}, "
         f"{parameters} parameter{'' if parameters == '1' else 's'}"
         f"{f': {options}' if options else ''}{_under(schedulers)}"

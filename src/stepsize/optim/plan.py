@@ -295,6 +295,7 @@ def parts_of(optimizer: Optimizer) -> tuple[Optimizer, ...]:
     return tuple(inner for part in parts for inner in parts_of(part)) or (optimizer,)
 
 
-def class_names(optimizer: Optimizer) -> list[str]:
-    """The optimizer's class by name, or those of a composite's parts."""
-    return [type(part).__name__ for part in parts_of(optimizer)]
+def class_names(*optimizers: Optimizer) -> str:
+    """The classes of optimizers, and of a composite's parts: "Muon and AdamW"."""
+    parts = (part for optimizer in optimizers for part in parts_of(optimizer))
+    return " and ".join(type(part).__name__ for part in parts)

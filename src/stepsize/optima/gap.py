@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from stepsize.data import InMemoryData
-from stepsize.modules import Module
 
 
 class Gap:
@@ -22,20 +21,20 @@ class Gap:
     CPU, and all training points are evaluated.
 
     Args:
-        module: before it is trained.
+        module: has ``step`` as :class:`stepsize.modules.Module` does; not yet trained.
         data: its data; the batch size makes no difference.
         optimum: the minimum f*.
     """
 
-    def __init__(self, module: Module, data: InMemoryData, optimum: float) -> None:
+    def __init__(self, module: nn.Module, data: InMemoryData, optimum: float) -> None:
         self.optimum = optimum
-        self._twin = copy.deepcopy(module).to("cpu", torch.float64).eval()
+        self._twin: Any = copy.deepcopy(module).to("cpu", torch.float64).eval()
         self._batch = tuple(t.double() if t.is_floating_point() else t for t in data.train)
 
     @classmethod
-    def where_known(cls, module: nn.Module, data: Any) -> Gap | None:
-        """The gap of a module whose optimum on these data is known, else None."""
-        if not (isinstance(module, Module) and isinstance(data, InMemoryData)):
+    def where_known(cls, module: Any, data: Any) -> Gap | None:
+        """The gap of a module whose ``optimum(data)`` is known, else None."""
+        if not (hasattr(module, "optimum") and isinstance(data, InMemoryData)):
             return None
         optimum = module.optimum(data)
         return None if optimum is None else cls(module, data, optimum)

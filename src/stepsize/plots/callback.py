@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from stepsize.callbacks.lightning_overhead import LeanCallback
 from stepsize.optim.plan import class_names
+from stepsize.run.atomic import replacing
 from stepsize.run.errors import one_line
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Plot(LeanCallback):
         """Draw a trained module and write the PNG.
 
         Args:
-            module: its modes and the random generators are as before afterwards.
+            module: its modes, and the random generators, are restored afterwards.
             data: the run's data module.
             optimizers: the title names their classes.
             steps: the optimizer steps of the title.
@@ -91,22 +91,21 @@ class Plot(LeanCallback):
             The plot as an array of bytes ``[height, width, 3]``.
 
         Raises:
-            ValueError: this kind of plot does not suit the module or the data.
+            ValueError: the module or the data cannot be drawn in this kind of plot.
         """
         from matplotlib.image import imsave
 
         from stepsize.plots.style import DPI, rendered, styled, write_title
 
         with _evaluating(module), styled() as figure:
-            reached = self.draw(figure, module, data)
+            result = self.draw(figure, module, data)
             after = f"{steps:,} step{'' if steps == 1 else 's'}"
-            names = " and ".join(name for o in optimizers for name in class_names(o))
-            write_title(figure, f"{self.title} with {names} after {after}: {reached}")
+            names = class_names(*optimizers)
+            write_title(figure, f"{self.title} with {names} after {after}: {result}")
             image = rendered(figure)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_suffix(".part")
-        imsave(part, image, format="png", dpi=DPI)
-        os.replace(part, self.file)
+        with replacing(self.file) as part:
+            imsave(part, image, format="png", dpi=DPI)
         return image
 
 

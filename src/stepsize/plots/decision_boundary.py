@@ -92,9 +92,6 @@ def _regions(
 
 def _lead(scores: Tensor) -> Tensor:
     """Each class's score minus the best of the others, scaled to at most 1: [classes, n]."""
-    leads = []
-    for index in range(scores.shape[1]):
-        others = torch.cat([scores[:, :index], scores[:, index + 1 :]], 1)
-        leads.append(scores[:, index] - others.max(1).values)
-    lead = torch.stack(leads)
+    best, second = scores.topk(2, 1).values.T[:, :, None]
+    lead = (scores - torch.where(scores == best, second, best)).T
     return lead / lead.abs().max().clamp(min=1e-300)

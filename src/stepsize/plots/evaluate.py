@@ -25,7 +25,10 @@ def predict(module: pl.LightningModule, *inputs: Tensor) -> Tensor:
     """
     like = next(module.parameters())
     chunks = zip(*(tensor.split(_BATCH) for tensor in inputs), strict=True)
-    outputs = [module(*(_placed(tensor, like) for tensor in chunk)) for chunk in chunks]
+    outputs = [
+        module(*(t.to(like) if t.is_floating_point() else t.to(like.device) for t in chunk))
+        for chunk in chunks
+    ]
     return torch.cat([output.detach().cpu().double() for output in outputs])
 
 
@@ -54,12 +57,7 @@ def margins(logits: Tensor) -> Tensor:
 
 
 def correct(hits: Tensor, scores: Tensor) -> str:
-    """How many points are classified correctly, or how many have scores that are not finite.
-
-    Args:
-        hits: whether each point is classified correctly, ``[n]``.
-        scores: ``[n, classes]``.
-    """
+    """How many points are correct (``hits`` [n]), or lack finite ``scores`` [n, classes]."""
     lost = int((~scores.isfinite().all(1)).sum())
     if lost:
         return f"{lost:,} of {len(hits):,} scores are not finite"
@@ -73,7 +71,3 @@ def _tensors(data: Any, name: str) -> Tensors:
             f"{type(data).__name__}.{name} must be a tuple of tensors, inputs first, target last"
         )
     return tensors
-
-
-def _placed(tensor: Tensor, like: Tensor) -> Tensor:
-    return tensor.to(like.device, like.dtype if tensor.is_floating_point() else tensor.dtype)

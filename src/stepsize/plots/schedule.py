@@ -73,15 +73,11 @@ def _draw_panel(axis: Axes, panel: Panel, peak: float) -> None:
         if len(lines) > 1:
             # Beside the line's peak, or as close below it as the label above allows.
             height = min(max(lrs), height - 0.08 * peak)
-            label: dict[str, Any] = {
-                "xy": (1, height),
-                "xycoords": axis.get_yaxis_transform(),
-                "textcoords": "offset points",
-                "va": "center",
-            }
-            axis.annotate("\u2014", xytext=(6, 0), color=colour, fontweight="bold", **label)
+            place: dict[str, Any] = {"xy": (1, height), "xycoords": axis.get_yaxis_transform()}
+            place |= {"textcoords": "offset points", "va": "center"}
+            axis.annotate("\u2014", xytext=(6, 0), color=colour, fontweight="bold", **place)
             text = f"{name}  {max(lrs):.3g}"
-            axis.annotate(text, xytext=(20, 0), color=INK, fontsize=9, **label)
+            axis.annotate(text, xytext=(20, 0), color=INK, fontsize=9, **place)
     axis.set_title(panel.title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=18)
     note = axis.annotate(panel.note, (0, 1.04), xycoords="axes fraction", fontsize=9, color=GREY)
     note.set_in_layout(False)  # a long note must not make the axes narrower

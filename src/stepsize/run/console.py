@@ -1,4 +1,4 @@
-"""The short table at the end of a run."""
+"""The table that the console shows at the end of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLOURS = {"completed": "green", "diverged": "red"}
 
 
 def print_summary(run: Run, result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Say what was trained, where it got to, and how to look at it."""
+    """Print what was trained, its status and metrics, and the TensorBoard command."""
     console = console or Console()
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
@@ -25,7 +25,7 @@ def print_summary(run: Run, result: Mapping[str, Any], console: Console | None =
     for label, text in _rows(run, result):
         table.add_row(label, text)
     console.print(table)
-    # Printed plainly, so that a narrow terminal does not fold what is to be pasted.
+    # Not in the table, so that a narrow terminal does not fold a command that is copied.
     line = f"{tensorboard_command()} --logdir {shown_path(run.folder)}"
     console.print(f"\n{line}", soft_wrap=True, highlight=False)
 
@@ -33,8 +33,11 @@ def print_summary(run: Run, result: Mapping[str, Any], console: Console | None =
 def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:
     status = result["status"]
     colour = _COLOURS.get(status, "yellow")
-    how = [f"{group} {result[group]}" for group in ("scheduler", "param_groups")]
-    trained = [f"{result['task']} with {result['optimizer']}", *(h for h in how if "none" not in h)]
+    parts = [f"{group} {result[group]}" for group in ("scheduler", "param_groups")]
+    trained = [
+        f"{result['task']} with {result['optimizer']}",
+        *(part for part in parts if "none" not in part),
+    ]
     rows = [
         ("trained", ", ".join([*trained, f"seed {result['seed']}"])),
         (
@@ -54,7 +57,7 @@ def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def tensorboard_command() -> str:
-    """The command as it can be pasted: with its folder, unless the environment is activated."""
+    """The TensorBoard command to copy: with its folder, unless the environment is activated."""
     command = Path(sys.executable).parent / "tensorboard"
     found = shutil.which("tensorboard")
     if found is not None and Path(found) == command:
@@ -63,6 +66,6 @@ def tensorboard_command() -> str:
 
 
 def shown_path(folder: Path) -> str:
-    """Relative to where the command was typed, if it lies below."""
+    """The path relative to the working directory, if it lies below."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -1,4 +1,4 @@
-"""How a failed run is told: one line on the console, the traceback in its log."""
+"""Errors of a run: one line on the console, the traceback in its log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hydra.errors import CompactHydraException
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
+def errors_in_one_line() -> Iterator[None]:
     """Turn any error into one that Hydra prints without a traceback.
 
     With HYDRA_FULL_ERROR=1 Hydra shows the original error and its traceback as the cause.
@@ -18,13 +18,13 @@ def told_in_one_line() -> Iterator[None]:
     try:
         yield
     except CompactHydraException:
-        raise  # Hydra's own, which it tells as shortly
+        raise  # Hydra's own, which is short already
     except Exception as error:
         raise CompactHydraException(one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:
-    """What was wrong, and where in the code, if it is not a message meant for the user."""
+    """The error's message, with its type and its place in the code if it is not for the user."""
     message = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError)):
         return message

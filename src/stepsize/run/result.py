@@ -1,85 +1,161 @@
-"""What a run has come to: what ``result.json`` says of it, and what a sweeper is told."""
+"""``result.json``: how a run ended and what it reached, the same for every launcher."""
 
 from __future__ import annotations
 
+import functools
+import json
 import math
+import platform
+import time
 from collections.abc import Mapping
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from stepsize import __version__
 from stepsize.config.direction import larger_is_better
-from stepsize.loggers.metrics_csv import History
+from stepsize.run.atomic import replacing
+from stepsize.run.errors import one_line
+
+if TYPE_CHECKING:
+    from stepsize.loggers.metrics_csv import History
+    from stepsize.run.folder import Run
+
+SIGTERM_EXIT_STATUS = 143  # 128 + SIGTERM, as shells count
 
 
-def reached(
-    config: Mapping[str, Any], history: History, steps: int, optimum: float | None
+def result_of(
+    run: Run,
+    history: History | None = None,
+    *,
+    steps: int = 0,
+    optimum: float | None = None,
+    diverged: str | None = None,
+    error: BaseException | None = None,
 ) -> dict[str, Any]:
-    """Where a run got to, whether or not it ended well; values for ``Run.write_result``.
+    """What ``result.json`` says of a run that has ended.
 
     Args:
-        config: the run's, as plain containers.
-        history: its rows.
+        run: the run.
+        history: its rows; None where none could be logged.
         steps: optimizer steps taken.
         optimum: the smallest value of the training objective, where it is known.
+        diverged: the reason that the callback ``Divergence`` gives; None where it gives none.
+        error: what ended the run before its end; None where nothing did.
+
+    Returns:
+        The keys and values of ``result.json``. ``status`` is ``completed``, ``diverged``,
+        ``failed`` or ``interrupted``.
+
+    Raises:
+        ValueError: the run reached its end, and its monitor was never logged.
     """
+    config = run.config
+    monitor: Any = config.get("monitor")
+    mode: Any = config.get("mode")
+    target: Any = config.get("target")
+    reason: str | None
+    metrics: dict[str, Any] = {} if history is None else history.summary(monitor, mode)
+    objective = None
+    if error is not None:
+        status, reason = _status_of(error)
+    else:
+        if monitor not in metrics:
+            raise ValueError(
+                f"monitor={monitor} was not logged; this run logged {', '.join(metrics)}"
+            )
+        final = metrics[monitor]["final"]
+        if diverged is None and not math.isfinite(final):
+            diverged = f"the final value of the monitor is {final}"
+        status, reason = ("completed", None) if diverged is None else ("diverged", diverged)
+        objective = final if diverged is None else None
     return {
+        "status": status,
+        "reason": reason,
+        **run.choices,
+        "seed": config.get("seed"),
+        "overrides": list(run.overrides),
+        "config_hash": run.config_hash,
         "steps": steps,
-        "metrics": history.summary(config["monitor"], config["mode"]),
+        "seconds": round(time.monotonic() - run.started, 3),
+        "metrics": metrics,
         "optimum": optimum,
-        "steps_to_target": _steps_to_target(config, history),
+        "monitor": monitor,
+        "mode": mode,
+        "objective": objective,
+        "lr": (config.get("optimizer") or {}).get("lr"),
+        "target": target and {**target, "steps": _steps_to_target(config, history)},
+        "versions": versions(),
     }
 
 
-def ended(
-    config: Mapping[str, Any], metrics: Mapping[str, Any], diverged: str | None
-) -> dict[str, Any]:
-    """The status of a run that came to its end, with reason and objective.
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result.json`` atomically; a folder without it is an unfinished run.
 
-    Args:
-        config: the run's, as plain containers.
-        metrics: what :func:`reached` says of them.
-        diverged: what the callback ``Divergence`` says; None where it says nothing.
-
-    Raises:
-        ValueError: the monitor was never logged.
+    Numbers that are not finite are written as null.
     """
-    monitor = config["monitor"]
-    if monitor not in metrics:
-        raise ValueError(f"monitor={monitor} was not logged; this run logged {', '.join(metrics)}")
-    objective = metrics[monitor]["final"]
-    if diverged is None and not math.isfinite(objective):
-        diverged = f"the final value of the monitor is {objective}"
-    if diverged is not None:
-        return {"status": "diverged", "reason": diverged, "objective": None}
-    return {"status": "completed", "reason": None, "objective": objective}
+    text = json.dumps(_finite(result), indent=2, allow_nan=False)
+    with replacing(folder / "result.json") as part:
+        part.write_text(text + "\n", "utf-8")
 
 
-def target_of(config: Mapping[str, Any], *, knows_optimum: bool) -> dict[str, Any] | None:
-    """The target that a run can meet: a task's gap is none for a model whose optimum is unknown.
-
-    Args:
-        config: the run's, as plain containers.
-        knows_optimum: whether the gap is logged.
-    """
-    target: dict[str, Any] | None = config["target"]
-    lacking = target is not None and target["metric"] == "train/gap" and not knows_optimum
-    return None if lacking else target
-
-
-def told(result: Mapping[str, Any]) -> float:
-    """The objective as a sweeper is told: infinitely bad for a run that did not complete."""
+def objective_of(result: Mapping[str, Any]) -> float:
+    """The objective for Hydra's sweepers: infinitely bad for a run that did not complete."""
     objective = result["objective"]
-    ended_well = result["status"] == "completed" and objective is not None
-    return objective if ended_well else worst(result["mode"])
+    completed = result["status"] == "completed" and objective is not None
+    return objective if completed else worst_objective(result["mode"])
 
 
-def worst(mode: str) -> float:
-    """What counts as infinitely bad; NaN would end a whole Optuna study."""
+def worst_objective(mode: str) -> float:
+    """Infinitely bad; NaN would end a whole Optuna study."""
     return math.inf if mode == "min" else -math.inf
 
 
-def _steps_to_target(config: Mapping[str, Any], history: History) -> int | None:
-    target = config.get("target")
-    if target is None:
+def reachable_target(config: Mapping[str, Any], *, optimum_known: bool) -> dict[str, Any] | None:
+    """The configured target; None for a target of the gap where the optimum is unknown.
+
+    Args:
+        config: the run's, as plain containers.
+        optimum_known: whether the run logs the gap.
+    """
+    target: dict[str, Any] | None = config["target"]
+    unknown = target is not None and target["metric"] == "train/gap" and not optimum_known
+    return None if unknown else target
+
+
+def _status_of(error: BaseException) -> tuple[str, str]:
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Ctrl-C"
+    if isinstance(error, SystemExit):
+        terminated = isinstance(error, SIGTERMException) or error.code == SIGTERM_EXIT_STATUS
+        return "interrupted", "SIGTERM" if terminated else type(error).__name__
+    return "failed", one_line(error)
+
+
+def _steps_to_target(config: Mapping[str, Any], history: History | None) -> int | None:
+    if history is None:
         return None
-    larger = larger_is_better(target["metric"], config["monitor"], config["mode"])
-    return history.first_step(target["metric"], target["value"], larger=larger)
+    metric, value = config["target"]["metric"], config["target"]["value"]
+    larger = larger_is_better(metric, config["monitor"], config["mode"])
+    return history.first_step(metric, value, larger=larger)
+
+
+@functools.cache  # a hundredth of a second for each run of a vectorized sweep
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's numbers."""
+    packages = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy")
+    return {
+        "stepsize": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

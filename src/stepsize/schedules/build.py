@@ -1,4 +1,4 @@
-"""From a schedule's configuration and the run's length to Lightning's ``lr_scheduler`` entry.
+"""From a schedule's configuration and the run's length to Lightning's lr_scheduler entry.
 
 The configuration is flat: the scheduler's arguments and Lightning's keys side by side. Nested
 schedulers and functions are nested YAML with a ``_target_``. A duration may be a share of the run,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -78,14 +78,7 @@ def build_schedule(
     if not config:
         return None
     arguments = {key: value for key, value in config.items() if key not in LIGHTNING_KEYS}
-    entry: dict[str, Any] = {
-        "interval": "step",
-        "frequency": 1,
-        "monitor": None,
-        "strict": True,
-        "name": None,
-    }
-    entry.update({key: config[key] for key in LIGHTNING_KEYS if key in config})
+    entry: dict[str, Any] = {key: config.get(key, value) for key, value in LIGHTNING_KEYS.items()}
     _check_entry(entry)
     try:
         run = count_positions(total_steps, steps_per_epoch, entry["interval"], entry["frequency"])
@@ -158,7 +151,7 @@ class _Builder:
             raise ValueError(f"{where}={error}") from None
 
     def _call(
-        self, node: Mapping[str, Any], where: str, stretch: Stretch, extra: tuple[str, ...] = ()
+        self, node: Mapping[str, Any], where: str, stretch: Stretch, extra: Collection[str] = ()
     ) -> Any:
         """Call a node's ``_target_`` with its arguments, built for this stretch of the run."""
         target = locate_node(node, where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch.optim.lr_scheduler import (
@@ -19,7 +19,8 @@ from torch.optim.lr_scheduler import (
 
 from stepsize.config.instantiate import argument_names, locate
 
-LIGHTNING_KEYS = ("interval", "frequency", "monitor", "strict", "name")
+# The keys of Lightning's entry beside the scheduler, with the defaults of this project.
+LIGHTNING_KEYS = {"interval": "step", "frequency": 1, "monitor": None, "strict": True, "name": None}
 
 # torch divides by these, at the first step of training or later.
 _DIVISORS = ("T_max", "T_0", "step_size", "step_size_up", "total_iters", "total_steps")
@@ -66,7 +67,7 @@ def locate_node(node: Any, where: str) -> Callable[..., Any]:
 
 
 def check_arguments(
-    target: Callable[..., Any], given: Mapping[str, Any], where: str, extra: tuple[str, ...]
+    target: Callable[..., Any], given: Mapping[str, Any], where: str, extra: Collection[str]
 ) -> None:
     """Refuse unknown arguments of a target, and missing ones without a default.
 

@@ -1,4 +1,4 @@
-"""Functions of the step for LambdaLR and MultiplicativeLR, and numbers for a schedule's YAML.
+"""Functions of the step for LambdaLR and MultiplicativeLR, and numbers for schedules.
 
 The functions are objects with plain attributes, because LambdaLR writes these into the checkpoint:
 it then loads under torch's safe default, and the schedule can be pickled. To add one, write a class

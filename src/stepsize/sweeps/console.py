@@ -22,7 +22,7 @@ from rich.text import Text
 from stepsize.report.labels import name_settings
 from stepsize.report.read import STATUSES, RunRow, Sweep
 from stepsize.run.console import shown_path, tensorboard_command
-from stepsize.run.folder import Earlier
+from stepsize.run.folder import EarlierAttempt
 
 _COLOURS = {
     "completed": "green",
@@ -63,7 +63,7 @@ class SweepProgress:
 
     def start(self) -> None:
         """Count the runs that earlier commands have done, and begin to watch."""
-        done = [name for name in self._runs() if Earlier.look(self._folder / name).is_done]
+        done = [name for name in self._runs() if EarlierAttempt.read(self._folder / name).is_done]
         self._ended = dict.fromkeys(done, "done before")
         self._done_before = len(done)
         self._thread.start()
@@ -88,7 +88,7 @@ class SweepProgress:
             if not self._is_new(name, "result.json"):
                 running += self._is_new(name, os.path.join(".hydra", "config.yaml"))
                 continue
-            result = Earlier.look(self._folder / name).result
+            result = EarlierAttempt.read(self._folder / name).result
             if result:
                 self._ended[name] = status = str(result["status"])
                 if status != "completed":

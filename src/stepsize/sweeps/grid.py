@@ -11,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from stepsize.run.folder import Earlier
+from stepsize.run.folder import EarlierAttempt
 from stepsize.sweeps.compatibility import incompatibility
 from stepsize.sweeps.jobs import Composer, Job, combinations
 from stepsize.sweeps.plan import Plan
@@ -125,10 +125,10 @@ class _Batches:
         if not earlier.begun:
             return False
         config = self.composer.config(job.overrides)
-        return earlier.agreed(config, overwrite=bool(self.config.overwrite)).is_done
+        return earlier.checked(config, overwrite=bool(self.config.overwrite)).is_done
 
     def _failed(self, job: Job) -> bool:
         return self._earlier(job).result.get("status") == "failed"
 
-    def _earlier(self, job: Job) -> Earlier:
-        return Earlier.look(self.plan.folder / job.run)
+    def _earlier(self, job: Job) -> EarlierAttempt:
+        return EarlierAttempt.read(self.plan.folder / job.run)

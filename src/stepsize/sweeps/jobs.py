@@ -22,7 +22,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-GROUPS = ("task", "optimizer", "scheduler", "param_groups")
+from stepsize.config.resolve import plain
+from stepsize.config.schema import RECIPE_GROUPS
+
 NOT_IN_NAMES = ("name", "sweep", "overwrite", "fail_fast")  # where and how a sweep runs
 _FIRST = ("task", "data", "model", "optimizer", "param_groups", "scheduler")
 _LONGEST = 200  # bytes; file systems allow 255, and some tools append a suffix
@@ -159,7 +161,7 @@ class Composer:
             run=run_name(overrides),
             overrides=overrides,
             stage=stage,
-            **{group: str(choices.get(group)) for group in GROUPS},
+            **{group: str(choices.get(group)) for group in RECIPE_GROUPS},
             seed=config.get("seed"),
             lr=(config.get("optimizer") or {}).get("lr"),
         )
@@ -213,7 +215,7 @@ class Composer:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    container: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    container = plain(config, resolve=False)
     container.pop("hydra", None)
     return container
 

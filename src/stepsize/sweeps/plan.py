@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stepsize.run.folder import versions
+from stepsize.run.atomic import replacing
+from stepsize.run.result import versions
 from stepsize.sweeps.jobs import NOT_IN_NAMES, Job, canonical
 
 
@@ -76,9 +76,8 @@ class Plan:
             "versions": versions(),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / "sweep.json.part"
-        part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        os.replace(part, self.folder / "sweep.json")
+        with replacing(self.folder / "sweep.json") as part:
+            part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
     def _varied(self) -> list[str]:
         """The keys that have more than one value, in the order of their first appearance."""

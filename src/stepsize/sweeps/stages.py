@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 
-from stepsize.run.folder import Earlier
+from stepsize.run.folder import EarlierAttempt
 from stepsize.sweeps.jobs import Job, canonical, combinations
 from stepsize.sweeps.plan import Plan
 
@@ -103,7 +103,7 @@ class FinalStage:
 
 def _loss(job: Job, plan: Plan) -> float:
     """The run's objective where smaller is better; infinite where it did not complete."""
-    result = Earlier.look(plan.folder / job.run).result
+    result = EarlierAttempt.read(plan.folder / job.run).result
     objective = result.get("objective")
     if result.get("status") != "completed" or objective is None:
         return math.inf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import image, text
 
 from stepsize.callbacks.optimizer_mode import OptimizerMode
-from stepsize.checkpoint import trainer_state as between_steps
+from stepsize.callbacks.recorder import Record
+from stepsize.checkpoint import trainer_state
 from stepsize.checkpoint.compatibility import settings_of
 from stepsize.checkpoint.last_checkpoint import LastCheckpoint
 from stepsize.checkpoint.resume import Resume
@@ -30,12 +30,12 @@ from stepsize.loggers.hparams import (
     session_start,
 )
 from stepsize.loggers.metrics_csv import History
-from stepsize.loggers.recorder import Record
 from stepsize.optim.describe import as_markdown, as_text
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
-from stepsize.run.folder import Earlier, Run
-from stepsize.run.result import ended, reached, target_of
+from stepsize.run.atomic import replacing
+from stepsize.run.folder import EarlierAttempt, Run
+from stepsize.run.result import reachable_target, result_of, write_result
 from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.templates import Composed
@@ -49,7 +49,7 @@ class _Ended:
 
     run: Run
     outcome: Outcome
-    values: dict[str, Any]  # for Run.write_result
+    result: dict[str, Any]
     plots: list[tuple[str, Any]]
 
 
@@ -66,16 +66,15 @@ def write_folders(jobs: Sequence[Composed], outcomes: Sequence[Outcome], how: st
         runs = [_write(job, outcome, how) for job, outcome in everything[start : start + _AT_ONCE]]
         _write_events(runs)
         for one in runs:  # last, since a folder with a result is done
-            one.run.write_result(**one.values)
+            write_result(one.run.folder, one.result)
 
 
 def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
     folder, config = job.folder, job.config
-    target = target_of(config, knows_optimum=outcome.optimum is not None)
+    target = reachable_target(config, optimum_known=outcome.optimum is not None)
     config = {**config, "target": target}
-    nothing = Earlier(folder, {}, begun=False)
     started = time.monotonic() - outcome.seconds
-    run = Run(folder, config, job.choices, job.words, nothing, started)
+    run = Run(folder, config, job.choices, job.words, EarlierAttempt.none(folder), started)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     for name, content in job.files.items():
         (folder / ".hydra" / f"{name}.yaml").write_text(content, "utf-8")
@@ -85,12 +84,17 @@ def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
     for callback in _configured(config, LastCheckpoint).values():
         file = Path(callback["dirpath"]) / "last.ckpt"
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint_of(outcome, config), file.with_suffix(".part"))
-        os.replace(file.with_suffix(".part"), file)
-    values = reached(config, history, outcome.steps, outcome.optimum)
-    values |= ended(config, values["metrics"], outcome.diverged)
-    _write_log(folder / "train.log", run, outcome, how, values)
-    return _Ended(run, outcome, values, draw_plots(config, outcome))
+        with replacing(file) as part:
+            torch.save(checkpoint_of(outcome, config), part)
+    result = result_of(
+        run,
+        history,
+        steps=outcome.steps,
+        optimum=outcome.optimum,
+        diverged=outcome.diverged,
+    )
+    _write_log(folder / "train.log", run, outcome, how, result)
+    return _Ended(run, outcome, result, draw_plots(config, outcome))
 
 
 def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
@@ -159,30 +163,29 @@ def _write_events(runs: Sequence[_Ended]) -> None:
 
 def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
     """What stands before and after the curves: groups, plots, and the row of HPARAMS."""
-    run, values = one.run, one.values
+    run, result = one.run, one.result
     setting = one.outcome.setting
     groups = as_markdown(setting.optimizer, setting.table, setting.schedulers)
     columns = dict(flattened(hparams_of(run.config, run.choices)))
-    target = run.config["target"] and {"steps": values["steps_to_target"]}
-    scalars = result_scalars({**values, "monitor": run.config["monitor"], "target": target})
-    reason = f": {values['reason']}" if values["reason"] else ""
-    numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+    scalars = result_scalars(result).items()
+    reason = f": {result['reason']}" if result["reason"] else ""
+    numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
     return [session_start(columns), text("parameter groups", groups)], [
         *(image(tag, array, dataformats="HWC") for tag, array in one.plots),
         Summary(value=numbers),
-        text("result", values["status"] + reason),
-        session_end(values["status"]),
+        text("result", result["status"] + reason),
+        session_end(result["status"]),
     ]
 
 
-def _write_log(file: Path, run: Run, outcome: Outcome, how: str, values: dict[str, Any]) -> None:
+def _write_log(file: Path, run: Run, outcome: Outcome, how: str, result: dict[str, Any]) -> None:
     """The lines of an ordinary run's log, and how this one was trained."""
     setting = outcome.setting
     lines = [
-        ("DEBUG", f"settings: {' '.join(run.overrides) or 'all as in conf/'}"),
+        ("DEBUG", f"overrides: {' '.join(run.overrides) or 'none'}"),
         ("INFO", as_text(setting.optimizer, setting.table, setting.schedulers)),
         ("DEBUG", f"trained together with {outcome.curves.runs - 1} other runs: {how}"),
-        ("DEBUG", f"{values['status']} after {outcome.steps} steps: {values['metrics']}"),
+        ("DEBUG", f"{result['status']} after {outcome.steps} steps: {result['metrics']}"),
     ]
     stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S')},{int(time.time() * 1000) % 1000:03d}"
     with file.open("a", encoding="utf-8") as stream:
@@ -223,7 +226,7 @@ def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]
         "optimizer_states": [outcome.optimizer_state()],
         "lr_schedulers": [] if schedule is None else [schedule],
         outcome.data.__class__.__qualname__: {"position": steps},
-        between_steps.KEY: {
+        trainer_state.KEY: {
             "random": outcome.random_state,
             "metrics": outcome.metrics,
             "gradients": {},

@@ -17,8 +17,8 @@ from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.norms import Norms
 from stepsize.checkpoint.trainer_state import random_state
 from stepsize.config.instantiate import allowing, instantiate, locate
-from stepsize.config.monitors import check_monitors, known_tags, monitors_of
-from stepsize.config.schema import check_settings
+from stepsize.config.schema import check_config
+from stepsize.loggers.monitors import check_monitors, logged_tags, watched_tags
 from stepsize.modules import Module
 from stepsize.run.errors import one_line
 from stepsize.schedules.checks import is_kind, locate_node
@@ -84,12 +84,12 @@ def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[in
     for number, config in enumerate(configs):
         try:
             with allowing(config["allowed_packages"]):
-                check_settings(config)
+                check_config(config)
                 reason = reason_against(config)
                 if reason is None:
                     parts = builder.build(config)
                     reason = reason_against_parts(parts.module, parts.data)
-                    check_monitors(monitors_of(config), parts.tags)
+                    check_monitors(watched_tags(config), parts.tags)
             if reason is not None:
                 left[number] = reason
                 continue
@@ -194,7 +194,7 @@ class Parts:
     @cached_property
     def tags(self) -> set[str] | None:
         """What a run logs."""
-        return known_tags(self.module, self.data)
+        return logged_tags(self.module, self.data)
 
 
 class Builder:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 from stepsize.run.errors import one_line
-from stepsize.run.folder import Earlier
+from stepsize.run.folder import EarlierAttempt
 from stepsize.vectorized.folders import write_folders
 from stepsize.vectorized.groups import Group, pick_device, sort_out
 from stepsize.vectorized.templates import Composed
@@ -44,7 +44,7 @@ def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, str]
     left: dict[int, str] = {}
     fresh = []
     for position, job in enumerate(jobs):
-        earlier = Earlier.look(job.folder)
+        earlier = EarlierAttempt.read(job.folder)
         if not earlier.begun:
             fresh.append(position)
         elif earlier.differences(job.unresolved) or not earlier.is_done:

@@ -21,7 +21,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from stepsize.run.folder import RECIPE_GROUPS, settled
+from stepsize.config.resolve import plain, resolved_config
+from stepsize.config.schema import RECIPE_GROUPS
 from stepsize.sweeps.jobs import Composer, run_name
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Templates(Composer):
             del cfg["hydra"]
         files["config"] = OmegaConf.to_yaml(cfg)
         unresolved = _container(cfg)
-        config, choices = settled(cfg, chosen, tuple(words))
+        config, choices = resolved_config(cfg, chosen, tuple(words))
         return Composed(number, tuple(words), folder, config, unresolved, choices, files)
 
     def _template(
@@ -166,8 +167,7 @@ def _word(index: int) -> str:
 
 
 def _container(cfg: DictConfig) -> dict[str, Any]:
-    container: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
-    return container
+    return plain(cfg, resolve=False)
 
 
 def _replaced(node: Any, found: Mapping[str, Any]) -> Any:

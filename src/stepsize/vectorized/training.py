@@ -20,7 +20,7 @@ import torch
 
 from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.norms import Norms
-from stepsize.callbacks.plateau_start import kept_still
+from stepsize.callbacks.plateau_start import never_stepped
 from stepsize.vectorized.autotune import settle
 from stepsize.vectorized.batches import Batch, Streams
 from stepsize.vectorized.eligibility import PRECISIONS, reason_against_stacking
@@ -188,7 +188,7 @@ class Training:
         for run in self._stack.runs[self._stack.alive].tolist():
             monitor = self.group.settings[self.group.owners[run]].follows
             if monitor is not None and latest(run, monitor) is None:
-                log.warning("%s", kept_still(monitor, self._recorder.last(run, torch.float32)))
+                log.warning("%s", never_stepped(monitor, self._recorder.last(run, torch.float32)))
                 return  # of all runs, which have one rhythm, the same
 
     def _batch(self) -> Batch:

@@ -7,7 +7,7 @@ import pytest
 from conftest import CONF, names
 
 # What a file needs beside itself.
-WORDS = {
+OVERRIDES = {
     "unfreeze": ["task=digits_mlp", "param_groups=freeze_backbone"],
     "swa": ["task=digits_mlp", "scheduler=swalr"],
 }
@@ -15,8 +15,8 @@ WORDS = {
 
 @pytest.mark.parametrize("name", names("callbacks"))
 def test_a_run_with_the_file_completes_and_reduces_its_loss(run, name):
-    words = WORDS.get(name, ["task=line"])
-    finished = run(f"callbacks={name}", *words, "trainer.max_steps=12")
+    overrides = OVERRIDES.get(name, ["task=line"])
+    finished = run(f"callbacks={name}", *overrides, "trainer.max_steps=12")
     result = finished.result
     assert (result["status"], result["steps"]) == ("completed", 12)
     losses = result["metrics"]["train/loss"]

@@ -112,7 +112,7 @@ def test_the_command_of_a_file_sets_options_that_the_file_has(path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_takes_and_rest_stand_together(path: Path) -> None:
+def test_params_and_other_params_are_given_together(path: Path) -> None:
     config: dict[str, Any] | None = load(path)
     while config:
         assert ("params" in config) == ("other_params" in config)

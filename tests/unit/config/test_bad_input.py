@@ -14,8 +14,8 @@ REFUSED = {
         ["+optimizer.beta=1"],
         r"optimizer.beta: Adam has no argument beta \(did you mean betas\?\)",
     ),
-    "a rate that is a word": (["optimizer.lr=fast"], "optimizer: Adam"),
-    "a negative rate": (["optimizer.lr=-1"], "Invalid learning rate: -1"),
+    "a learning rate that is a word": (["optimizer.lr=fast"], "optimizer: Adam"),
+    "a negative learning rate": (["optimizer.lr=-1"], "Invalid learning rate: -1"),
     "a batch size of 0": (["data.batch_size=0"], "data.*batch_size=0"),
     "a batch larger than the data": (["data.batch_size=16"], "data.*batch_size=16.*15"),
     "a model's key": (["+model.net.depth=3"], "model.net.depth: Linear has no argument depth"),
@@ -30,17 +30,19 @@ REFUSED = {
         "monitor=val/los is never logged.*train/loss",
     ),
     "a monitor of a set that is not there": (["monitor=val/loss"], "monitor=val/loss is never"),
-    "a mode": (["mode=least"], "mode=least: give min or max"),
+    "a mode": (["mode=least"], "mode=least"),
     "a divergence threshold": (["callbacks.divergence.factor=1"], "divergence.factor=1"),
+    "a seed that is not a number": (["seed=x"], "seed=x"),
+    "a negative seed": (["seed=-1"], "seed=-1: give a whole number from 0"),
     "a missing value": (["optimizer.lr=???"], "optimizer.lr"),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_bad_input_is_refused_in_one_line(run, tmp_path, what):
-    words, told = REFUSED[what]
-    with pytest.raises((ValueError, HydraException), match=told) as raised:
-        run("task=line", "trainer.max_steps=5", *words)
+    overrides, message = REFUSED[what]
+    with pytest.raises((ValueError, HydraException), match=message) as raised:
+        run("task=line", "trainer.max_steps=5", *overrides)
     if isinstance(raised.value, ValueError):
         assert "\n" not in str(raised.value)
     for result in tmp_path.glob("*/result.json"):

@@ -114,7 +114,9 @@ def test_unshuffled_batches_start_at_the_first_point_in_every_iteration():
     assert _flat(_epoch(loader)) == POINTS.tolist()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an NVIDIA GPU and a torch built for CUDA"
+)
 def test_the_order_is_the_same_on_cuda():
     on_cpu = TensorBatches((POINTS,), 4)
     on_cuda = TensorBatches((POINTS.cuda(),), 4)

@@ -71,7 +71,9 @@ def test_the_whole_validation_set_is_one_batch(tmp_path):
     assert _fit(data, tmp_path, num_sanity_val_steps=0).validated == [50, 50]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an NVIDIA GPU and a torch built for CUDA"
+)
 def test_data_are_moved_to_the_trainer_s_device(tmp_path):
     _fit(Curve(points=50, batch_size=8), tmp_path, accelerator="cuda", devices=1)
 

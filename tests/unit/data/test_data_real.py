@@ -9,19 +9,6 @@ from stepsize.data.real import read
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("diabetes", {"scaled": False}), ("breast_cancer", {}), ("digits", {})]
-)
-def test_the_files_are_scikit_learns_data(name, options):
-    datasets = pytest.importorskip(
-        "sklearn.datasets", reason="scikit-learn is no dependency; install it to compare"
-    )
-    features, target = getattr(datasets, f"load_{name}")(return_X_y=True, **options)
-    x, y = read(name)
-    np.testing.assert_array_equal(x, features)
-    np.testing.assert_array_equal(y, target)
-
-
-@pytest.mark.parametrize(
     ("name", "shape", "corner", "total"),
     [
         ("diabetes", (442, 10), (59.0, 151.0), 67243.0),

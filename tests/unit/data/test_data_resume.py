@@ -26,7 +26,7 @@ class Numbered(InMemoryData):
 
 
 class Diary(pl.LightningModule):
-    """Writes down each training batch; asks for the run's length early if told so."""
+    """Writes down each training batch; asks for the run's length early if configured."""
 
     def __init__(self, ask_length=False):
         super().__init__()
@@ -130,7 +130,7 @@ def test_a_second_resume_continues_the_first(tmp_path):
     assert seen == whole
 
 
-def test_a_second_fit_of_one_trainer_goes_on(tmp_path):
+def test_a_second_fit_of_one_trainer_continues(tmp_path):
     whole = _seen(Numbered(), tmp_path, max_epochs=4)
     diary, data, trainer = Diary(), Numbered(), _trainer(tmp_path, max_epochs=2)
     trainer.fit(diary, data)
@@ -149,7 +149,7 @@ def test_reloading_the_loaders_every_epoch_changes_nothing(tmp_path):
     assert whole == _seen(Numbered(), tmp_path, max_epochs=3, reload_dataloaders_every_n_epochs=1)
 
 
-def test_a_limited_number_of_batches_goes_on_in_the_stream(tmp_path):
+def test_a_limited_number_of_batches_continues_in_the_stream(tmp_path):
     whole = _seen(Numbered(), tmp_path, max_steps=9)
     assert whole == _seen(Numbered(), tmp_path, max_epochs=3, limit_train_batches=3)
 

@@ -72,7 +72,7 @@ def test_mlp_computes_what_its_layers_say() -> None:
         ("silu", nn.functional.silu),
     ],
 )
-def test_mlp_uses_the_activation_it_is_told(
+def test_mlp_uses_the_configured_activation(
     activation: str, function: Callable[[Tensor], Tensor]
 ) -> None:
     net = MLP([3, 5, 2], activation=activation)

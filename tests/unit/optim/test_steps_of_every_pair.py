@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_gra
 
 @pytest.fixture(autouse=True, scope="module")
 def _sparse_gradients_without_a_warning():
-    torch.sparse.check_sparse_tensor_invariants.disable()  # torch's default, said aloud
+    torch.sparse.check_sparse_tensor_invariants.disable()  # torch's default, explicit
 
 
 @cache

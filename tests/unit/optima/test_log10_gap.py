@@ -10,11 +10,11 @@ from stepsize.data import Line
 from stepsize.modules import Regressor
 from stepsize.optima.gap import Gap
 
-WORDS = ["callbacks.plot=null", "logger=none"]
+OVERRIDES = ["callbacks.plot=null", "logger=none"]
 
 
 def test_it_is_the_logarithm_of_the_gap_in_every_row(run):
-    done = run("task=line", *WORDS, "trainer.max_steps=25")
+    done = run("task=line", *OVERRIDES, "trainer.max_steps=25")
     gaps, logarithms = done.curve("train/gap"), done.curve("train/log10_gap")
     assert list(gaps) == list(logarithms) == [0, 10, 20, 25]
     for step, gap in gaps.items():
@@ -32,8 +32,8 @@ def test_what_rounding_leaves_of_a_gap_is_shown_at_the_resolution_of_the_loss(ga
 
 
 def test_where_the_optimum_is_0_small_gaps_are_exact_and_shown(run):
-    words = ["task=quadratic", "optimizer=sgd", "optimizer.lr=0.5", "model.net.condition=2"]
-    done = run(*words, *WORDS, "trainer.max_steps=40", "trainer.precision=64-true")
+    overrides = ["task=quadratic", "optimizer=sgd", "optimizer.lr=0.5", "model.net.condition=2"]
+    done = run(*overrides, *OVERRIDES, "trainer.max_steps=40", "trainer.precision=64-true")
     assert done.curve("train/log10_gap")[40] < -20
     assert done.curve("train/log10_gap")[40] == math.log10(done.curve("train/gap")[40])
 
@@ -44,20 +44,22 @@ def test_an_exact_0_is_shown_too():
 
 
 def test_a_gap_that_is_not_finite_has_no_finite_logarithm(run):
-    done = run("task=line", *WORDS, "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_steps=30")
+    done = run(
+        "task=line", *OVERRIDES, "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_steps=30"
+    )
     assert not math.isfinite(list(done.curve("train/log10_gap").values())[-1])
 
 
 def test_it_can_be_monitored_and_is_no_result_otherwise(run):
-    words = ["task=line", *WORDS, "trainer.max_steps=20"]
-    watched, usual = run(*words, "monitor=train/log10_gap"), run(*words)
+    overrides = ["task=line", *OVERRIDES, "trainer.max_steps=20"]
+    watched, usual = run(*overrides, "monitor=train/log10_gap"), run(*overrides)
     assert watched.objective == watched.curve("train/log10_gap")[20]
     assert "train/log10_gap" in watched.result["metrics"]
     assert "train/log10_gap" not in usual.result["metrics"]
 
 
 def test_without_a_known_optimum_there_is_none(run):
-    done = run("task=curve", *WORDS, "trainer.max_steps=1")
+    done = run("task=curve", *OVERRIDES, "trainer.max_steps=1")
     assert not any("gap" in tag for tag in done.rows[0])
     with pytest.raises(ValueError, match="monitor=train/log10_gap is never logged"):
-        run("task=curve", *WORDS, "monitor=train/log10_gap")
+        run("task=curve", *OVERRIDES, "monitor=train/log10_gap")

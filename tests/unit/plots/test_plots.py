@@ -131,10 +131,10 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
 
 
 def test_a_resumed_run_draws_the_whole_trajectory(run: Run) -> None:
-    words = ("task=rosenbrock", "optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0.9")
-    whole = run(*words, "trainer.max_steps=30")
-    half = run(*words, "trainer.max_steps=12")
-    rest = run(*words, "trainer.max_steps=30", f"ckpt_path={half.folder}/checkpoints/last.ckpt")
+    overrides = ("task=rosenbrock", "optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0.9")
+    whole = run(*overrides, "trainer.max_steps=30")
+    half = run(*overrides, "trainer.max_steps=12")
+    rest = run(*overrides, "trainer.max_steps=30", f"ckpt_path={half.folder}/checkpoints/last.ckpt")
     assert (plot_of(rest) == plot_of(whole)).all()
     assert (plot_of(half) != plot_of(whole)).any()
 

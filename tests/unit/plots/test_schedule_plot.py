@@ -10,7 +10,7 @@ def test_groups_with_the_same_learning_rates_share_a_line_and_the_highest_is_fir
     assert panel.lines == [("b", [2.0, 1.0]), ("a, c", [1.0, 0.5])]
 
 
-def test_a_panel_draws_the_rates_of_each_group() -> None:
+def test_a_panel_draws_the_learning_rates_of_each_group() -> None:
     (axis,) = draw_panels([Panel("step", "line", {"a": [1.0, 0.5], "b": [2.0, 1.0]})]).axes
     assert [list(line.get_ydata())[:2] for line in axis.lines] == [[2.0, 1.0], [1.0, 0.5]]
     assert {"a  1", "b  2"} <= {text.get_text() for text in axis.texts}
@@ -21,9 +21,9 @@ def test_panels_share_their_scale() -> None:
     assert high.get_ylim() == low.get_ylim()
 
 
-def test_labels_of_close_rates_do_not_overlap() -> None:
-    rates = {f"group {i}": [1 - i / 1000] for i in range(9)}
-    figure = draw_panels([Panel("", "", rates)])
+def test_labels_of_close_learning_rates_do_not_overlap() -> None:
+    lrs = {f"group {i}": [1 - i / 1000] for i in range(9)}
+    figure = draw_panels([Panel("", "", lrs)])
     figure.draw_without_rendering()
     labels = [text for text in figure.axes[0].texts if text.get_text().startswith("group")]
     boxes = [text.get_window_extent() for text in labels]

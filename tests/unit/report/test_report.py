@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,18 +188,3 @@ def test_real_runs_have_a_report(run: Callable[..., object], tmp_path: Path):
     assert (
         "With 2 seeds in common nothing can be claimed at 5%" in (report / "report.md").read_text()
     )
-
-
-@pytest.mark.slow
-def test_a_thousand_runs_of_two_hundred_points_take_less_than_thirty_seconds(tmp_path: Path):
-    varied = {
-        "task": ["line", "curve"],
-        "optimizer": ["sgd", "adam", "nadam", "lion", "rmsprop", "radam", "adamax", "adagrad",
-                      "rprop", "muon"],
-        "optimizer.lr": ["1e-3", "3e-3", "1e-2", "3e-2", "1e-1"],
-        "seed": range(10),
-    }  # fmt: skip
-    folder = write_sweep(tmp_path / "sweep", varied, points=200, steps=2000)
-    began = time.monotonic()
-    write_report([folder], tmp_path / "report")
-    assert time.monotonic() - began < 30

@@ -201,7 +201,7 @@ def test_learning_rates_are_scaled_by_those_that_groups_start_from_inside_a_sequ
     assert [max(column) for column in zip(*drawn, strict=True)] == pytest.approx([1, 0.1], rel=1e-4)
 
 
-def test_an_absolute_floor_of_a_cosine_is_said_to_break_the_ratio(
+def test_an_absolute_floor_of_a_cosine_is_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     draw(load("cosine", "scheduler.eta_min=0.01"), 4)
@@ -255,7 +255,7 @@ def test_a_function_for_each_group_is_a_list() -> None:
 
 
 def test_a_function_of_another_package_gets_the_optimizer_and_durations() -> None:
-    pytest.importorskip("pytorch_optimizer")
+    pytest.importorskip("pytorch_optimizer", reason='needs: pip install -e ".[optimizers]"')
     config = {
         "_target_": "pytorch_optimizer.get_wsd_schedule",
         "num_warmup_steps": "10%",
@@ -288,5 +288,5 @@ def test_a_schedule_continues_from_a_checkpoint_of_plain_values(name: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_of_a_file_makes_a_schedule(name: str) -> None:
-    words = shlex.split((FOLDER / f"{name}.yaml").read_text().splitlines()[0])
-    draw(load(name, *(word for word in words if word.startswith("scheduler."))), 40)
+    first = shlex.split((FOLDER / f"{name}.yaml").read_text().splitlines()[0])
+    draw(load(name, *(word for word in first if word.startswith("scheduler."))), 40)

@@ -1,4 +1,4 @@
-"""What does not fit is said in one line, before training."""
+"""An invalid schedule is refused in one line, before training."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         pytest.param(
             {**COSINE, "T_max": "half"},
             r"scheduler\.T_max=half: give a whole number from 1 up",
-            id="duration that is a word",
+            id="duration that is a string",
         ),
         pytest.param(
             PLATEAU,
@@ -174,7 +174,7 @@ def build(config: dict[str, Any], steps: int = 40, **options: Any) -> Any:
         pytest.param(
             sequence(LINEAR, "cosine"),
             r"scheduler\.schedulers\[1\]: give a class",
-            id="part that is a word",
+            id="part that is a string",
         ),
         pytest.param(
             sequence(),

@@ -5,8 +5,8 @@ from conftest import CONF, names
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
+from stepsize.config.resolve import plain
 from stepsize.sweeps.jobs import Composer, combinations
 
 
@@ -35,7 +35,7 @@ OVERRIDES = [
 def test_a_job_s_configuration_is_the_one_that_hydra_composes(composer, loader):
     for overrides in OVERRIDES:
         theirs = loader.load_configuration("train", list(overrides), run_mode=RunMode.RUN)
-        container = OmegaConf.to_container(theirs)
+        container = plain(theirs, resolve=False)
         container.pop("hydra")
         assert composer.config(overrides) == container
 

@@ -1,4 +1,4 @@
-"""Writes the training curve: loss, metrics, rates and the gap to the optimum, by optimizer step."""
+"""Records a run's curves by optimizer step: loss, metrics, learning rates and the gap."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from stepsize.optima.gap import Gap
 
 
 class RowGuest(LeanCallback):
-    """Adds to the rows of :class:`Record`, which says when one begins; other steps cost nothing."""
+    """Base class of callbacks that add values to the rows of :class:`Record`."""
 
     def begin_row(self, trainer: pl.Trainer, step: int) -> None:
-        """The update that follows is that of the row of ``step``; :func:`log_beside` adds to it."""
+        """Called before the update of the row of ``step``; :func:`log_beside` adds values to it."""
 
 
 class Record(LeanCallback):
     """Logs every ``trainer.log_every_n_steps`` steps, the first step and the end of the run.
 
     A row's step s is the number of updates that the weights have seen: row 0 shows the initial
-    weights, the last row the final ones. ``lr/<group>`` in row s is the rate of the update that
-    follows. Nothing is computed for steps that are not logged; ``self.log`` would cost as much as
-    the step itself on a small model.
+    weights, the last row the final ones. ``lr/<group>`` in row s is the learning rate of the update
+    that follows. Nothing is computed for steps that are not logged; ``self.log`` would cost as much
+    as the step itself on a small model.
 
     Args:
-        file: where the rows go as CSV; None keeps them in memory.
+        file: the CSV file of the rows; None keeps them in memory.
 
     Attributes:
         gap: set where the optimum is known; logged as ``train/gap`` and ``train/log10_gap``.
-        history: the run's rows; they travel in the checkpoint, and a resumed run gives them to all
-            its loggers again, so that its curves are whole.
+        history: the run's rows. The checkpoint holds them, and a resumed run passes them to its
+            loggers again, so that its curves are complete.
         steps: optimizer steps taken.
     """
 
@@ -56,10 +56,10 @@ class Record(LeanCallback):
         self._repeat(trainer)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._repeat(trainer)  # where nothing was left to train
+        self._repeat(trainer)  # if no step was left to train
 
     def _repeat(self, trainer: pl.Trainer) -> None:
-        """Give the rows from before the checkpoint to the other loggers."""
+        """Pass the rows from before the checkpoint to the other loggers."""
         others = [logger for logger in trainer.loggers if logger is not self.history]
         for step in sorted(self.history.rows) if self._resumed else ():
             for logger in others:
@@ -105,20 +105,20 @@ class Record(LeanCallback):
         log(trainer, row, self._step)
 
     def extend(self, row: dict[str, float], step: int) -> bool:
-        """Add values to the row of ``step``, if that is the one being written."""
+        """Add values to the row of ``step`` if that row is being written; returns whether it is."""
         if self._row is None or step != self._step:
             return False
         self._row.update(row)
         return True
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # The row of the metrics that are logged here. Without it Lightning takes the step before:
+        # The row of the validation's metrics. Without it Lightning uses the previous step, because
         # it counts a step only after the validation that follows it.
         pl_module.log("step", float(trainer.global_step))
 
     @torch.no_grad()
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the final weights' objective where it can be evaluated on all training points."""
+        """Log the objective at the final weights if the batch is the whole training set."""
         row: dict[str, float] = {}
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, InMemoryData) and data.full_batch and isinstance(pl_module, Module):
@@ -147,20 +147,20 @@ class Record(LeanCallback):
 
 
 def is_logged(trainer: pl.Trainer, step: int) -> bool:
-    """Whether the row of ``step`` belongs to the curve."""
+    """Whether ``step`` has a row."""
     # Set by one of the Trainer's connectors, where a type checker does not look.
     return step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
 
 def log_beside(trainer: pl.Trainer, row: dict[str, float], step: int) -> None:
-    """Log a row together with that of :class:`Record`, where it is writing the one of ``step``."""
+    """Log values in the row of ``step``, together with those of :class:`Record`."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     if not any(isinstance(c, Record) and c.extend(row, step) for c in callbacks):
         log(trainer, row, step)
 
 
 def log(trainer: pl.Trainer, row: dict[str, float], step: int) -> None:
-    """Give a row to all loggers, and to schedules and stopping rules that monitor a tag."""
+    """Pass a row to all loggers, and to schedules and callbacks that monitor a tag."""
     trainer.callback_metrics.update({tag: torch.tensor(value) for tag, value in row.items()})
     for logger in trainer.loggers:
         logger.log_metrics(row, step)

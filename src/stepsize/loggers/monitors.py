@@ -1,4 +1,4 @@
-"""Which tags a run will log, known before it starts."""
+"""The tags that a run will log, known before it starts, and those that it monitors."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from stepsize.data import InMemoryData
+from stepsize.modules import Module
+
 
 @torch.no_grad()
-def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
+def logged_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
     """The tags of a module that logs as :class:`Module` does; None for any other.
 
     Args:
         module: evaluated once on the first few training points, in evaluation mode.
         data: says whether there is a validation set.
     """
-    from stepsize.data import InMemoryData
-    from stepsize.modules import Module
-
     if not (isinstance(module, Module) and isinstance(data, InMemoryData)):
         return None
-    phases_of_its_own = any(
+    overrides_steps = any(
         getattr(type(module), name) is not getattr(Module, name)
         for name in ("training_step", "validation_step")
     )
-    if phases_of_its_own:
+    if overrides_steps:
         return None
     mode = module.training
     few = tuple(tensor[:2] for tensor in data.train)
@@ -37,10 +37,10 @@ def known_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[
     return {f"{phase}/{name}" for phase in phases for name in names} | gap
 
 
-def monitors_of(config: Mapping[str, Any]) -> dict[str, str | None]:
-    """The tags that a configuration watches, by the key that names each.
+def watched_tags(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """The tags that a configuration monitors, by the key that names each.
 
-    A target for the gap is not among them: where the optimum is not known, it is dropped.
+    A target for the gap is not included: without a known optimum, a run has no such target.
 
     Args:
         config: the whole configuration as plain containers.
@@ -54,14 +54,14 @@ def monitors_of(config: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def check_monitors(monitors: Mapping[str, str | None], tags: set[str] | None) -> None:
-    """Refuse to watch a tag that is never logged.
+    """Refuse a monitor that is never logged.
 
     Args:
         monitors: config keys and the tags that they name.
-        tags: what is logged; None where that is not known before the run.
+        tags: those that are logged; None if they are not known before the run.
 
     Raises:
-        ValueError: names the key, the tag and those that there are.
+        ValueError: names the key, the tag and the tags that are logged.
     """
     for key, tag in monitors.items():
         if tags is not None and tag is not None and tag not in tags:
