@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/: the tree of files, and tables of the files in conf/.
+"""Writes the generated parts of docs/: the tree of files, and the tables of conf/.
 
     python scripts/architecture.py
 
@@ -31,7 +31,7 @@ START_HERE = (
     "src/stepsize/optim/configure.py",
     "src/stepsize/optim/spec.py",
     "src/stepsize/optim/param_groups.py",
-    "src/stepsize/run/result.py",
+    "src/stepsize/report/read.py",
     "src/stepsize/report/columns.py",
 )
 # The packages in the order of one run; then what works on many runs.
@@ -46,7 +46,7 @@ _KEY = re.compile(r"^(?P<key>\w+):(?: (?P<value>[^#].*?))?(?: +# (?P<comment>.*)
 def first_line(path: Path) -> str:
     """The first line of a Python file's docstring, as Markdown; empty where there is none."""
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-    return docstring.partition("\n")[0].replace("``", "`")
+    return re.sub(r":[a-z]+:(?=`)", "", docstring.partition("\n")[0].replace("``", "`"))
 
 
 @dataclass(frozen=True)
