@@ -178,7 +178,7 @@ def _comment(path: Path) -> str:
 def files(group: str) -> str:
     """A table of a config group: name and description."""
     rows = [[f"`{file.name}`", file.description] for file in config_files(group)]
-    return _table([group, ""], rows)
+    return _table([group, "description"], rows)
 
 
 def tasks() -> str:
@@ -201,7 +201,7 @@ def tasks() -> str:
                 f"`{target[1]} {better} {target[2]}`",
             ]
         )
-    return _table(["task", "", "data", "model", "steps", "target"], rows)
+    return _table(["task", "description", "data", "model", "steps", "target"], rows)
 
 
 def optimizers() -> str:
@@ -210,7 +210,7 @@ def optimizers() -> str:
         [f"`{file.name}`", f"`{file.target}`", file.value("lr"), file.description]
         for file in config_files("optimizer")
     ]
-    return _table(["optimizer", "class", "lr", ""], rows)
+    return _table(["optimizer", "class", "lr", "description"], rows)
 
 
 def options(group: str) -> str:
@@ -231,7 +231,7 @@ def keys(path: str) -> str:
 
 def _key_table(file: ConfigFile) -> str:
     rows = [[f"`{key}`", f"`{value}`" if value else "", note] for key, value, note in file.keys]
-    return _table(["key", "value", ""], rows)
+    return _table(["key", "value", "meaning"], rows)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -19,6 +19,10 @@ ELSEWHERE = {
     "python train.py -m hydra/sweeper=optuna ": "tests/all/test_optuna.py",
 }
 _STEPS = "trainer.max_steps=30"
+_SHORTER = {
+    "sweep=learning_rate": ["optimizer=sgd,adam", "optimizer.lr=1e-3,1e-2"],
+    "sweep=optimizers": ["optimizer=sgd,adam,lbfgs"],
+}
 _PRINTS = {"--help", "--cfg"}
 
 
@@ -41,8 +45,8 @@ def is_elsewhere(command: str) -> bool:
 def run_shortly(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of ``train.py`` or ``python -m stepsize``.
 
-    A run takes 30 steps unless the command says how many. A sweep draws no plots, and a sweep of
-    conf/sweep takes two seeds and, where it has a grid of learning rates, two of these.
+    A run takes 30 steps unless the command says how many. A sweep draws no plots. A sweep of
+    conf/sweep takes two seeds, and only some optimizers and learning rates.
     """
     program, *arguments = shlex.split(command)
     assert program == "python", command
@@ -57,8 +61,7 @@ def run_shortly(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
             overrides += ["plots=false"]
         if "sweep" in given:
             overrides += ["seed=0,1"]
-        if "sweep=learning_rate" in overrides:
-            overrides += ["optimizer.lr=1e-3,1e-2"]
+        overrides += _SHORTER.get(next((o for o in overrides if o in _SHORTER), ""), [])
     return run_command(*overrides, cwd=cwd, script=ROOT / script)
 
 
