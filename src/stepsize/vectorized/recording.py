@@ -18,8 +18,9 @@ from stepsize.optima.gap import Gap
 from stepsize.plots.trajectory import Path, Trajectory
 from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.batches import Batch, placed
-from stepsize.vectorized.layout import Layout, Stack
+from stepsize.vectorized.layout import Layout
 from stepsize.vectorized.objective import StackedObjective, Values
+from stepsize.vectorized.stack import Stack
 from stepsize.vectorized.steppers import Stepper
 
 
