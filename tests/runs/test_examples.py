@@ -8,15 +8,10 @@ import shlex
 import pytest
 from command_line import ROOT, run_command
 
-from stepsize.report import columns
-
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CONFIGS = sorted((ROOT / "examples" / "conf").rglob("*.yaml"))
 # examples/conf is named relative to the repository; these are the only relative paths.
 IN_ROOT = {"examples/conf": str(ROOT / "examples" / "conf")}
-NEEDS_COLUMNS = pytest.mark.skipif(
-    not hasattr(columns, "COLUMNS"), reason="the report has no list of columns yet"
-)
 
 
 def commands(text):
@@ -96,7 +91,6 @@ def test_a_rule_is_tried_out_without_training(tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
-@NEEDS_COLUMNS
 def test_a_column_is_in_the_table_and_in_results_csv(tmp_path):
     report = trained("own_report_column", tmp_path) / "report"
     assert "us_per_step" in (report / "results.csv").read_text().splitlines()[0]

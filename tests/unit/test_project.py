@@ -204,7 +204,7 @@ def test_contributing_names_files_that_exist_and_stays_short():
 
 
 def test_the_changelog_lists_every_renamed_key():
-    from stepsize.config.renamed import RENAMED
+    from stepsize.config.schema import RENAMED
 
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert [old for old, new in RENAMED.items() if f"| `{old}` | `{new}` |" not in text] == []

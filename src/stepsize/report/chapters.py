@@ -138,7 +138,7 @@ class TaskChapters:
         measure = self.comparison.measure
         drawing = Sensitivity(curves, measure, self.by_method)
         alt = f"final {measure.tag} against the learning rate on {self.comparison.task}"
-        name = f"rates-{self.slug}"
+        name = f"learning-rate-{self.slug}"
         if drawing.in_one:
             yield Figure(name, alt, drawing.overview(wide=True), drawing.overview(wide=False))
         else:
@@ -268,7 +268,7 @@ def run_parts(sweeps: Sequence[Sweep]) -> Iterator[Part]:
         yield Folded(f"{count(len(rows), 'run')}, of which {listed(others)}", parts)
     else:
         yield f"All {count(len(rows), 'run')} of the grid completed."
-    skipped = [entry for sweep in sweeps for entry in sweep.left_out]
+    skipped = [entry for sweep in sweeps for entry in sweep.skipped]
     if skipped:
         yield "Skipped, because optimizer and task are incompatible:"
         yield _bullets(f"`{' '.join(e['overrides'])}`: {e['reason']}" for e in skipped)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stepsize.config.direction import larger_is_better
+from stepsize.config.schema import larger_is_better
 from stepsize.loggers.event_file import remove_run, write_event_file
 from stepsize.report.curves import CurveReader, Curves, on_grid, worst
 from stepsize.report.labels import name_settings

@@ -39,7 +39,7 @@ def read_sweep(folder: Path) -> Sweep:
         commands=tuple(commands),
         varied=tuple(plan.get("varied") or ()),
         jobs=tuple(jobs),
-        left_out=tuple(plan.get("left_out") or ()),
+        skipped=tuple(plan.get("left_out") or ()),
         baseline=plan.get("baseline"),
         versions=plan.get("versions") or next((row.versions for row in rows if row.versions), {}),
         runs=rows,
@@ -255,7 +255,7 @@ class Sweep:
         commands: every command that added runs; empty where none is recorded.
         varied: the keys that the command varied; empty where none is recorded.
         jobs: the planned jobs as ``sweep.json`` has them; empty without one.
-        left_out: ``{"overrides", "reason"}`` of each combination that the sweep skipped.
+        skipped: ``{"overrides", "reason"}`` of each combination that the sweep skipped.
         baseline: of the paired differences, as the sweep's configuration names it.
         versions: of the packages that determine the numbers.
         runs: the planned jobs in order, then the other runs in the folder.
@@ -267,7 +267,7 @@ class Sweep:
     commands: tuple[str, ...]
     varied: tuple[str, ...]
     jobs: tuple[Mapping[str, Any], ...]
-    left_out: tuple[Mapping[str, Any], ...]
+    skipped: tuple[Mapping[str, Any], ...]
     baseline: str | None
     versions: Mapping[str, str]
     runs: list[RunRow]

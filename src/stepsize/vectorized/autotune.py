@@ -12,8 +12,7 @@ from torch import Tensor
 
 from stepsize.run.errors import one_line
 from stepsize.vectorized.batches import Batch
-from stepsize.vectorized.graphs import has_compiler
-from stepsize.vectorized.objective import StackedObjective
+from stepsize.vectorized.objective import StackedObjective, has_compiler
 
 log = logging.getLogger(__name__)
 

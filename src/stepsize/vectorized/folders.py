@@ -45,12 +45,12 @@ from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.templates import ComposedJob
 
-_AT_ONCE = 500  # runs whose event files are in memory
+_RUNS_IN_MEMORY = 500
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A run whose files are written, but for its events and its result."""
+    """A run whose files are written, except its event file and its result."""
 
     run: Run
     outcome: Outcome
@@ -58,23 +58,26 @@ class _Ended:
     plots: list[tuple[str, Any]]
 
 
-def write_folders(jobs: Sequence[ComposedJob], outcomes: Sequence[Outcome], how: str) -> None:
+def write_folders(jobs: Sequence[ComposedJob], outcomes: Sequence[Outcome], program: str) -> None:
     """Write the folders of vectorized runs.
 
     Args:
         jobs: of the runs.
         outcomes: of the runs, in the same order.
-        how: the program that trained them, for the log.
+        program: how the runs were computed, for the log.
     """
     everything = list(zip(jobs, outcomes, strict=True))
-    for start in range(0, len(jobs), _AT_ONCE):
-        runs = [_write(job, outcome, how) for job, outcome in everything[start : start + _AT_ONCE]]
+    for start in range(0, len(jobs), _RUNS_IN_MEMORY):
+        runs = [
+            _write(job, outcome, program)
+            for job, outcome in everything[start : start + _RUNS_IN_MEMORY]
+        ]
         _write_events(runs)
-        for one in runs:  # last, since a folder with a result is done
-            write_result(one.run.folder, one.result)
+        for ended in runs:  # last, because a folder with a result is done
+            write_result(ended.run.folder, ended.result)
 
 
-def _write(job: ComposedJob, outcome: Outcome, how: str) -> _Ended:
+def _write(job: ComposedJob, outcome: Outcome, program: str) -> _Ended:
     folder, config = job.folder, job.config
     target = reachable_target(config, optimum_known=outcome.optimum is not None)
     config = {**config, "target": target}
@@ -98,7 +101,7 @@ def _write(job: ComposedJob, outcome: Outcome, how: str) -> _Ended:
         optimum=outcome.optimum,
         diverged=outcome.diverged,
     )
-    _write_log(folder / "train.log", run, outcome, how, result)
+    _write_log(folder / "train.log", run, outcome, program, result)
     return _Ended(run, outcome, result, draw_plots(config, outcome))
 
 
@@ -112,8 +115,8 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
 
 def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
     """Draw the configured plots; returns their tags and arrays [height, width, 3]."""
-    asked = _configured(config, Plot) if config["plots"] else {}
-    if not asked:
+    configured = _configured(config, Plot) if config["plots"] else {}
+    if not configured:
         return []
     from matplotlib.image import imread
 
@@ -125,7 +128,7 @@ def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]
         loggers=[],
     )
     drawn = []
-    for name, entry in asked.items():
+    for name, entry in configured.items():
         with allowing(config["allowed_packages"]):
             plot = instantiate(entry, where=f"callbacks.{name}")
         module = outcome.module()
@@ -141,49 +144,51 @@ def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]
 def _write_events(runs: Sequence[_Ended]) -> None:
     """The event file of each run, in the folder that its logger names."""
     now = time.time()
-    outcomes = [one.outcome for one in runs]
+    outcomes = [ended.outcome for ended in runs]
     times = {o.index: (now - o.seconds, o.seconds / max(o.steps, 1)) for o in outcomes}
     scalars = scalar_records(outcomes[0].recorder.curves.tables, list(times), times)
-    for one in runs:
-        began, steps = times[one.outcome.index][0], one.outcome.steps
-        before, after = _surroundings(one)
+    for ended in runs:
+        began, steps = times[ended.outcome.index][0], ended.outcome.steps
+        before, after = _other_summaries(ended)
         records = [
             version_record(began),
             *(summary_record(summary, 0, began) for summary in before),
-            *scalars[one.outcome.index],
+            *scalars[ended.outcome.index],
             *(summary_record(summary, steps, now) for summary in after),
         ]
-        for entry in (one.run.config["logger"] or {}).values():
+        for entry in (ended.run.config["logger"] or {}).values():
             if entry:
                 folder = Path(entry["folder"])
                 folder.mkdir(parents=True, exist_ok=True)
                 new_event_file(folder).write_bytes(b"".join(records))
 
 
-def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
+def _other_summaries(ended: _Ended) -> tuple[list[Summary], list[Summary]]:
     """The summaries before and after the scalars: groups, plots, and the row of HPARAMS."""
-    run, result = one.run, one.result
-    variant = one.outcome.variant
+    run, result = ended.run, ended.result
+    variant = ended.outcome.variant
     groups = as_markdown(variant.optimizer, variant.group_table, variant.schedulers)
     columns = dict(flattened(hparams_of(run.config, run.choices)))
     scalars = result_scalars(result).items()
     reason = f": {result['reason']}" if result["reason"] else ""
     numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
     return [session_start(columns), text("parameter groups", groups)], [
-        *(image(tag, array, dataformats="HWC") for tag, array in one.plots),
+        *(image(tag, array, dataformats="HWC") for tag, array in ended.plots),
         Summary(value=numbers),
         text("result", result["status"] + reason),
         session_end(result["status"]),
     ]
 
 
-def _write_log(file: Path, run: Run, outcome: Outcome, how: str, result: dict[str, Any]) -> None:
+def _write_log(
+    file: Path, run: Run, outcome: Outcome, program: str, result: dict[str, Any]
+) -> None:
     """Write the log of an individual run, with a line that names the program."""
     variant = outcome.variant
     lines = [
         ("DEBUG", f"overrides: {' '.join(run.overrides) or 'none'}"),
         ("INFO", as_text(variant.optimizer, variant.group_table, variant.schedulers)),
-        ("DEBUG", f"vectorized with {outcome.recorder.curves.runs - 1} other runs: {how}"),
+        ("DEBUG", f"vectorized with {outcome.recorder.curves.runs - 1} other runs: {program}"),
         ("DEBUG", f"{result['status']} after {outcome.steps} steps: {result['metrics']}"),
     ]
     stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S')},{int(time.time() * 1000) % 1000:03d}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stepsize.plots.path import Path
+from stepsize.plots.trajectory import Path
 from stepsize.vectorized.groups import Components, Group
 from stepsize.vectorized.recording import Recorder
 from stepsize.vectorized.steppers import State

@@ -15,8 +15,7 @@ from stepsize.callbacks.divergence import Divergence
 from stepsize.config.instantiate import locate
 from stepsize.modules import Module
 from stepsize.optima.gap import Gap
-from stepsize.plots.path import Path
-from stepsize.plots.trajectory import Trajectory
+from stepsize.plots.trajectory import Path, Trajectory
 from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.batches import Batch, placed
 from stepsize.vectorized.layout import Layout

@@ -54,16 +54,16 @@ def test_every_figure_of_the_markdown_lies_beside_it(tmp_path: Path):
     report = written(tmp_path, varied)
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (report / "report.md").read_text())
     assert sorted(linked) == sorted(path.name for path in report.glob("*.png"))
-    assert {"curves-curve.png", "curves-curve-each.png", "rates-curve.png"} <= set(linked)
+    assert {"curves-curve.png", "curves-curve-each.png", "learning-rate-curve.png"} <= set(linked)
     for name in linked:
         assert (report / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path: Path):
     (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "rates-old.png").touch()
+    (tmp_path / "report" / "learning-rate-old.png").touch()
     report = written(tmp_path, {"optimizer": ["sgd", "adam"]})
-    assert not (report / "rates-old.png").exists()
+    assert not (report / "learning-rate-old.png").exists()
 
 
 def test_a_report_is_the_same_when_it_is_written_again(tmp_path: Path):
