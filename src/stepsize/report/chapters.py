@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from stepsize.report.columns import (
     differences_table,
     grid_table,
+    legend,
     other_metrics_table,
     settings_table,
     trouble_table,
@@ -19,7 +20,6 @@ from stepsize.report.figures.differences import Differences
 from stepsize.report.figures.learning import LearningCurves
 from stepsize.report.figures.profile import ProfileFigure
 from stepsize.report.figures.sensitivity import Sensitivity
-from stepsize.report.labels import shown_number
 from stepsize.report.line_styles import Look, ordered_looks
 from stepsize.report.read import Sweep
 from stepsize.report.task import TaskComparison, choose_baseline, edge_sentence, rate_curves
@@ -90,28 +90,7 @@ class TaskChapters:
         others = other_metrics_table(comparison, main, self.looks)
         if others is not None:
             yield Folded("Other metrics: final, median over seeds", [others])
-        yield Text(self._how_to_read(), True)
-
-    def _how_to_read(self) -> str:
-        n = "n counts the seeds that were completed or diverged."
-        diverged = "Where one diverged no mean is given, and the median counts it as infinite."
-        mean = (
-            "The interval is Student's t on the log."
-            if self.comparison.measure.log
-            else "The interval is Student's t."
-        )
-        targets = {
-            f"{run.target.metric} of {shown_number(str(run.target.value))}"
-            for run in self.comparison.runs
-            if run.target is not None
-        }
-        target = (
-            f" The target is {listed(sorted(targets))}; steps to it are a median, in which a miss "
-            "is infinite."
-            if targets
-            else ""
-        )
-        return f"{n} {diverged} {mean}{target} Time is that of a run, by the median."
+        yield Text(legend(comparison), True)
 
     def _curves(self) -> Iterator[Part]:
         task, tag = self.comparison.task, self.comparison.measure.tag

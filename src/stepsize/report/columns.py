@@ -1,74 +1,271 @@
-"""The report's tables."""
+r"""The columns of the report's tables and of ``results.csv``; append your own to ``COLUMNS``.
+
+One :class:`Column` gives a value of each run, which ``results.csv`` has, and a summary over the
+seeds of a hyperparameter setting, which ``report.html`` and ``report.md`` show. A column of your
+own is one entry::
+
+    from stepsize.report.columns import COLUMNS, Column
+
+    COLUMNS.append(Column("seconds per\nstep", lambda run: run.seconds / run.steps))
+
+A sweep imports the modules of ``allowed_packages`` before it writes its report, and
+``python -m stepsize compare FOLDER --columns my_module`` imports ``my_module``.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
-from stepsize.report.document import Column, Table
-from stepsize.report.labels import Setting, grid_of, varied_words
+from stepsize.report.document import Table
+from stepsize.report.labels import Setting, grid_of, shown_number, varied_overrides
 from stepsize.report.line_styles import Look
 from stepsize.report.read import RunRow, Sweep
 from stepsize.report.task import Entry, TaskComparison
-from stepsize.report.wording import NOTHING, bounds, number, p_value, seconds, steps
+from stepsize.report.wording import NOTHING, bounds, listed, number, p_value, seconds, steps
+from stepsize.stats.intervals import median_quartiles
 from stepsize.stats.paired import Paired
 
-_MOST_VALUES = 12  # of one key in the grid
+_MAX_VALUES = 12  # of one key in the table of the grid
+_MAX_PROBLEMS = 40  # rows in the table of runs that did not complete
+
+
+def _always(comparison: TaskComparison) -> bool:
+    return True
+
+
+def _never(comparison: TaskComparison) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Column:
+    r"""A value of each run in ``results.csv``, and its summary in the table of settings.
+
+    Attributes:
+        title: heading in the table; ``\n`` breaks the line.
+        of_run: value of a run for ``results.csv``; a cell is empty for None. None: the column is
+            not in ``results.csv``.
+        of_setting: text or number of a hyperparameter setting for the table; by default the median
+            of ``of_run`` over the seeds that completed or diverged.
+        legend: sentence below the table that explains the column.
+        csv: heading in ``results.csv``; by default the title on one line.
+        shown: whether the table of a task has the column.
+    """
+
+    title: str
+    of_run: Callable[[RunRow], Any] | None = None
+    of_setting: Callable[[Entry], str | float | None] | None = None
+    legend: str | Callable[[TaskComparison], str] = ""
+    csv: str | None = None
+    shown: Callable[[TaskComparison], bool] = _always
+
+    def cell(self, entry: Entry) -> str:
+        """The text of a hyperparameter setting's cell."""
+        value = self.of_setting(entry) if self.of_setting else self._median(entry)
+        return value if isinstance(value, str) else number(value)
+
+    def _median(self, entry: Entry) -> float | None:
+        assert self.of_run is not None
+        values = [self.of_run(run) for run in entry.runs if run.finished]
+        known = [value for value in values if value is not None]
+        return median_quartiles(known)[1] if known else None
+
+
+def _for_csv(*attributes: str) -> list[Column]:
+    """Attributes of a run that only ``results.csv`` has."""
+    return [Column(name, attrgetter(name), shown=_never) for name in attributes]
+
+
+def _count(title: str, status: str, always: bool = False) -> Column:
+    """How many runs of a setting ended with a status."""
+    return Column(
+        title,
+        of_setting=lambda entry: str(entry.count(status)),
+        shown=lambda comparison: always or any(e.count(status) for e in comparison.entries),
+    )
+
+
+def _has_target(comparison: TaskComparison) -> bool:
+    return any(entry.target_steps for entry in comparison.entries)
+
+
+def _target_legend(comparison: TaskComparison) -> str:
+    targets = {
+        f"{run.target.metric} of {shown_number(str(run.target.value))}"
+        for run in comparison.runs
+        if run.target is not None
+    }
+    return f"Hits are the runs that met the target: {listed(sorted(targets))}."
+
+
+# The first column of every table is the hyperparameter setting.
+COLUMNS: list[Column] = [
+    *_for_csv(
+        "sweep", "run", "stage", "status", "reason", "task", "optimizer", "scheduler",
+        "param_groups", "seed", "lr",
+    ),
+    Column(
+        "n",
+        of_setting=lambda entry: str(entry.n),
+        legend="n is the number of seeds whose run completed or diverged.",
+    ),
+    _count("diverged", "diverged", always=True),
+    _count("failed", "failed", always=True),
+    _count("interrupted", "interrupted"),
+    _count("missing", "missing"),
+    *_for_csv("steps", "monitor", "mode", "objective", "optimum"),
+    Column(
+        "final\nmedian",
+        of_setting=lambda entry: entry.median,
+        legend="The median counts a diverged run as infinitely bad.",
+    ),
+    Column(
+        "final\ngeo. mean",
+        of_setting=lambda entry: entry.mean.center if entry.mean else None,
+        legend="If a run diverged, no mean is given. "
+        "The interval is Student's t interval, computed from the logarithms.",
+        shown=lambda comparison: comparison.measure.log,
+    ),
+    Column(
+        "final\nmean",
+        of_setting=lambda entry: entry.mean.center if entry.mean else None,
+        legend="If a run diverged, no mean is given. The interval is Student's t interval.",
+        shown=lambda comparison: not comparison.measure.log,
+    ),
+    Column(
+        "95% interval\nof the mean",
+        of_setting=lambda entry: bounds(entry.mean) or NOTHING,
+        shown=lambda comparison: comparison.seed_matters,
+    ),
+    Column(
+        "best\nmedian",
+        of_setting=lambda entry: entry.best,
+        legend="Best is the best value during a run.",
+    ),
+    *_for_csv("target_metric", "target_value"),
+    Column(
+        "hits",
+        of_setting=lambda entry: (
+            f"{entry.hits}/{len(entry.target_steps)}" if entry.target_steps else NOTHING
+        ),
+        legend=_target_legend,
+        shown=_has_target,
+    ),
+    Column(
+        "steps to\ntarget",
+        attrgetter("target_steps"),
+        lambda entry: steps(entry.median_target_steps),
+        legend="Steps to target are the median; a miss counts as infinite.",
+        csv="target_steps",
+        shown=_has_target,
+    ),
+    Column(
+        "time",
+        attrgetter("seconds"),
+        lambda entry: seconds(entry.seconds),
+        legend="Time is the median duration of a run.",
+        csv="seconds",
+    ),
+    *_for_csv("config_hash"),
+]  # fmt: skip
 
 
 def settings_table(
     comparison: TaskComparison, entries: Sequence[Entry], looks: Mapping[str, Look]
 ) -> Table:
-    """One row per setting, the best first."""
-    counted = {
-        "diverged": ("diverged",),
-        "failed": ("failed",),
-        "cut off": ("interrupted",),
-        "missing": ("missing",),
-    }
-    # Divergence and failure always have a column: a reader looks for them.
-    shown = {
-        title: statuses
-        for title, statuses in counted.items()
-        if title in ("diverged", "failed") or any(e.count(*statuses) for e in comparison.entries)
-    }
-    with_target = any(entry.target_steps for entry in entries)
-    mean = "geo. mean" if comparison.measure.log else "mean"
-    columns = [
-        Column("setting", False),
-        Column("n"),
-        *(Column(title) for title in shown),
-        Column("final\nmedian"),
-        Column(f"final\n{mean}"),
-        Column("its 95%\ninterval"),
-        Column("best\nmedian"),
-        *([Column("hits"), Column("steps to\ntarget")] if with_target else []),
-        Column("time"),
+    """One row per hyperparameter setting, the best first."""
+    shown = [column for column in COLUMNS if column.shown(comparison)]
+    return _table(shown, entries, looks, strong=len(entries) > 1)
+
+
+def legend(comparison: TaskComparison) -> str:
+    """The sentences that explain the columns of :func:`settings_table`."""
+    texts = [column.legend for column in COLUMNS if column.shown(comparison)]
+    return " ".join(text if isinstance(text, str) else text(comparison) for text in texts if text)
+
+
+def other_metrics_table(
+    comparison: TaskComparison, entries: Sequence[Entry], looks: Mapping[str, Look]
+) -> Table | None:
+    """The median final value of the metrics that do not rank the task; None without any."""
+    tags = [tag for tag in main_tags(comparison.runs) if tag != comparison.measure.tag]
+    return _table(list(map(_final, tags)), entries, looks) if tags else None
+
+
+def _table(
+    columns: Sequence[Column],
+    entries: Sequence[Entry],
+    looks: Mapping[str, Look],
+    strong: bool = False,
+) -> Table:
+    rows = [[entry.setting.label, *(column.cell(entry) for column in columns)] for entry in entries]
+    return Table(
+        ["setting", *(column.title for column in columns)],
+        rows,
+        "l" + "r" * len(columns),
+        [looks.get(row[0]) for row in rows],
+        strong,
+    )
+
+
+def main_tags(runs: Sequence[RunRow]) -> list[str]:
+    """The tags of losses, gaps and scores; not of norms and learning rates."""
+    tags = dict.fromkeys(tag for run in runs for tag in run.metrics)
+    return [
+        tag
+        for tag in tags
+        if tag.split("/")[0] in ("train", "val", "test") and tag != "train/log10_gap"
     ]
-    rows = []
-    for entry in entries:
-        rows.append(
-            [
-                entry.setting.label,
-                str(entry.n),
-                *(str(entry.count(*statuses)) for statuses in shown.values()),
-                number(entry.median),
-                number(entry.mean.center) if entry.mean else NOTHING,
-                (bounds(entry.mean) if comparison.seed_matters else "") or NOTHING,
-                number(entry.best),
-                *(_target_cells(entry) if with_target else []),
-                seconds(entry.seconds),
-            ]
-        )
-    keys = [looks.get(entry.setting.label) for entry in entries]
-    return Table(columns, rows, keys, strong=len(rows) > 1)
 
 
-def _target_cells(entry: Entry) -> list[str]:
-    if not entry.target_steps:
-        return [NOTHING, NOTHING]
-    return [f"{entry.hits}/{len(entry.target_steps)}", steps(entry.median_target_steps)]
+def _final(tag: str) -> Column:
+    """The final value of a metric; no median where a run diverged or lacks the metric."""
+
+    def of_run(run: RunRow) -> float | None:
+        return run.metrics.get(tag, {}).get("final")
+
+    def of_setting(entry: Entry) -> float | None:
+        values = [
+            None if run.status == "diverged" else of_run(run) for run in entry.runs if run.finished
+        ]
+        known = [value for value in values if value is not None]
+        return median_quartiles(known)[1] if known and len(known) == len(values) else None
+
+    return Column(tag, of_run, of_setting, csv=f"{tag} final")
+
+
+def _best(tag: str) -> Column:
+    return Column(f"{tag} best", lambda run: run.metrics.get(tag, {}).get("best"))
+
+
+def write_results(file: Path, rows: Sequence[RunRow], settings: Sequence[Setting]) -> None:
+    """Write ``results.csv``: every run of every sweep, whatever its status.
+
+    A cell is empty where there is no value: a value that was not finite, or a learning rate that
+    an optimizer does not have. ``target_steps`` is ``inf`` for a miss. ``final`` and ``best`` are
+    as logged, also in diverged runs: see ``status``.
+
+    Args:
+        file: to write.
+        rows: the runs.
+        settings: the hyperparameter setting of each run.
+    """
+    columns = [column for column in COLUMNS if column.of_run is not None]
+    columns += [column for tag in main_tags(rows) for column in (_final(tag), _best(tag))]
+    overrides = varied_overrides(rows)
+    keys = list(dict.fromkeys(key for given in overrides for key in given))
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        titles = [column.csv or column.title.replace("\n", " ") for column in columns]
+        table.writerow(["setting", *titles, *keys])
+        for row, setting, given in zip(rows, settings, overrides, strict=True):
+            values = [column.of_run(row) for column in columns if column.of_run]
+            table.writerow([setting.label, *values, *map(given.get, keys)])
 
 
 def differences_table(
@@ -76,17 +273,12 @@ def differences_table(
     pairs: Mapping[str, tuple[Paired, float | None]],
     looks: Mapping[str, Look],
 ) -> Table:
-    """One row per setting that is compared with the baseline."""
+    """One row per hyperparameter setting that is compared with the baseline."""
     ratio = all(pair.scale == "ratio" for pair, _ in pairs.values())
-    columns = [
-        Column("setting", False),
-        Column("n"),
-        Column("ratio" if ratio else "difference"),
-        Column("95% interval"),
-        Column("seeds\nwon"),
-        Column("p\n(Holm)"),
-        Column("verdict", False),
-    ]
+    titles = [
+        "setting", "n", "ratio" if ratio else "difference", "95% interval", "seeds\nwon",
+        "p\n(Holm)", "verdict",
+    ]  # fmt: skip
     rows = [
         [
             label,
@@ -99,7 +291,7 @@ def differences_table(
         ]
         for label, (pair, adjusted) in pairs.items()
     ]
-    return Table(columns, rows, [looks.get(label) for label in pairs])
+    return Table(titles, rows, "lrrrrrl", [looks.get(label) for label in pairs])
 
 
 def _interval(pair: Paired) -> str:
@@ -109,117 +301,43 @@ def _interval(pair: Paired) -> str:
 
 
 def verdict(comparison: TaskComparison, pair: Paired, adjusted: float | None) -> str:
-    """What can be claimed, all comparisons of the table together."""
+    """What can be claimed of a comparison, adjusted for all comparisons of the table."""
     if pair.verdict == "identical":
         return "identical"
     if not comparison.seed_matters:
-        return "exact: the seed changes nothing"
+        return "exact: the seed has no effect"
     if pair.n == 0:
-        return "no seed in common"
+        return "no common seed"
     if pair.verdict in ("better", "worse") and not comparison.claims(pair, adjusted):
-        return "not distinguishable, of so many"
+        return "not significant after Holm's correction"
     return f"**{pair.verdict}**" if comparison.claims(pair, adjusted) else pair.verdict
 
 
-def other_metrics_table(
-    comparison: TaskComparison, entries: Sequence[Entry], looks: Mapping[str, Look]
-) -> Table | None:
-    """The median final value of what the task is not judged by; None where there is nothing."""
-    tags = [tag for tag in main_tags(comparison.runs) if tag != comparison.measure.tag]
-    if not tags:
-        return None
-    rows = []
-    for entry in entries:
-        cells = [entry.setting.label]
-        for tag in tags:
-            cells.append(number(_median_final(entry, tag)))
-        rows.append(cells)
-    columns = [Column("setting", False), *(Column(tag) for tag in tags)]
-    return Table(columns, rows, [looks.get(entry.setting.label) for entry in entries])
-
-
-def _median_final(entry: Entry, tag: str) -> float | None:
-    from stepsize.stats.intervals import median_quartiles
-
-    finished = [run for run in entry.runs if run.finished]
-    if not finished or any(run.status == "diverged" for run in finished):
-        return None  # which infinity a metric falls to is not known of all of them
-    values = [run.metrics.get(tag, {}).get("final") for run in finished]
-    known = [value for value in values if value is not None]
-    return median_quartiles(known)[1] if len(known) == len(finished) else None
-
-
-def main_tags(runs: Sequence[RunRow]) -> list[str]:
-    """The tags of losses, gaps and scores; ``grad_norm/...`` and its like describe the way."""
-    tags = dict.fromkeys(tag for run in runs for tag in run.metrics)
-    return [
-        tag
-        for tag in tags
-        if tag.split("/")[0] in ("train", "val", "test") and tag != "train/log10_gap"
-    ]
-
-
 def grid_table(runs: Sequence[RunRow]) -> Table:
-    """Every key that was given a value, with its values."""
+    """Every key that was overridden, with its values."""
     rows = []
     for key, values in grid_of(runs).items():
         if values == ["none"]:
             continue
-        more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
-        shown = ", ".join(f"`{value}`" for value in values[:_MOST_VALUES]) + more
+        more = f" and {len(values) - _MAX_VALUES} more" if len(values) > _MAX_VALUES else ""
+        shown = ", ".join(f"`{value}`" for value in values[:_MAX_VALUES]) + more
         rows.append([f"`{key}`", str(len(values)), shown])
-    return Table([Column("key", False), Column("values"), Column("which", False)], rows)
+    return Table(["key", "values", "which"], rows, "lrl")
 
 
-def trouble_table(sweeps: Sequence[Sweep], most: int = 40) -> tuple[Table, int]:
-    """Every run that was not completed, with its reason, and how many rows were left out."""
-    several = len(sweeps) > 1
+def trouble_table(sweeps: Sequence[Sweep]) -> tuple[Table, int]:
+    """Runs that did not complete, with the reason; and the number of rows beyond the limit."""
+    order = ("failed", "missing", "interrupted", "diverged")
     rows = [
-        [f"{run.sweep}/{run.run}" if several else run.run, run.status, run.reason or NOTHING]
+        [
+            f"{run.sweep}/{run.run}" if len(sweeps) > 1 else run.run,
+            run.status,
+            run.reason or NOTHING,
+        ]
         for sweep in sweeps
-        for run in sorted(sweep.runs, key=lambda run: _SEVERITY.get(run.status, 9))
-        if run.status != "completed"
+        for status in order
+        for run in sweep.runs
+        if run.status == status
     ]
-    columns = [Column("run", False), Column("status", False), Column("reason", False)]
-    return Table(columns, rows[:most]), max(len(rows) - most, 0)
-
-
-_SEVERITY = {"failed": 0, "missing": 1, "interrupted": 2, "diverged": 3}
-
-
-def write_results(file: Path, rows: Sequence[RunRow], settings: Sequence[Setting]) -> None:
-    """Write every run of every sweep, whatever became of it.
-
-    A cell is empty where there is nothing: a value that was not finite, a rate that an optimizer
-    does not have. ``target_steps`` is ``inf`` for a miss. ``final`` and ``best`` are as they were
-    logged, of runs that diverged too: see ``status``.
-    """
-    tags = main_tags(rows)
-    words = varied_words(rows)
-    extra = list(dict.fromkeys(key for each in words for key in each))
-    header = [
-        "sweep", "run", "setting", "stage", "status", "reason", "task", "optimizer", "scheduler",
-        "param_groups", "seed", "lr", *extra, "steps", "seconds", "monitor", "mode", "objective",
-        "optimum", *(f"{tag} {which}" for tag in tags for which in ("final", "best")),
-        "target_metric", "target_value", "target_steps", "config_hash",
-    ]  # fmt: skip
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(header)
-        for row, setting, given in zip(rows, settings, words, strict=True):
-            target = row.target
-            table.writerow(
-                [
-                    row.sweep, row.run, setting.label, row.stage, row.status, row.reason, row.task,
-                    row.optimizer, row.scheduler, row.param_groups, row.seed, row.lr,
-                    *(given.get(key) for key in extra),
-                    row.steps, row.seconds, row.monitor, row.mode, row.objective, row.optimum,
-                    *(
-                        row.metrics.get(tag, {}).get(which)
-                        for tag in tags
-                        for which in ("final", "best")
-                    ),
-                    target and target.metric, target and target.value, row.target_steps,
-                    row.config_hash,
-                ]
-            )  # fmt: skip
+    table = Table(["run", "status", "reason"], rows[:_MAX_PROBLEMS], "lll")
+    return table, max(len(rows) - _MAX_PROBLEMS, 0)

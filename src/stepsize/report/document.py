@@ -36,26 +36,20 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table; numbers are set to the right."""
-
-    title: str
-    is_number: bool = True
-
-
-@dataclass(frozen=True)
 class Table:
     """A table.
 
     Attributes:
-        columns: their titles.
+        titles: of the columns.
         rows: cells as text.
+        align: "l" or "r" for each column.
         looks: of each row, how its line is drawn in the figures; None for no key.
         strong: whether the first row stands out.
     """
 
-    columns: Sequence[Column]
+    titles: Sequence[str]
     rows: Sequence[Sequence[str]]
+    align: str
     looks: Sequence[Look | None] = ()
     strong: bool = False
 

@@ -84,7 +84,7 @@ def grid_of(rows: Iterable[RunRow]) -> dict[str, list[str]]:
     return {key: list(values) for key, values in grid.items()}
 
 
-def varied_words(rows: Sequence[RunRow]) -> list[dict[str, str]]:
+def varied_overrides(rows: Sequence[RunRow]) -> list[dict[str, str]]:
     """What the words of each row set, by key; only keys that differ, the rate's aside."""
     words = [_words(row) for row in rows]
     keys = dict.fromkeys(key for each in words for key in each if key != LR)

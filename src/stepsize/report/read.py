@@ -231,6 +231,16 @@ class RunRow:
         return self.status in _FINISHED
 
     @property
+    def target_metric(self) -> str | None:
+        """The metric of the target; None without a target."""
+        return self.target.metric if self.target else None
+
+    @property
+    def target_value(self) -> float | None:
+        """The value of the target; None without a target."""
+        return self.target.value if self.target else None
+
+    @property
     def target_steps(self) -> float | None:
         """Steps to the target: inf for a miss, None where there is no target or no result."""
         if self.target is None or not self.finished:

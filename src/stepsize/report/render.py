@@ -122,10 +122,10 @@ class _Page:
 
 
 def _table(table: Table) -> str:
-    kinds = ["number" if column.is_number else "" for column in table.columns]
+    kinds = ["number" if side == "r" else "" for side in table.align]
     head = "".join(
-        f"<th{_class(kind)}>{_inline(column.title)}</th>"
-        for column, kind in zip(table.columns, kinds, strict=True)
+        f"<th{_class(kind)}>{_inline(title)}</th>"
+        for title, kind in zip(table.titles, kinds, strict=True)
     )
     looks: Sequence[Look | None] = table.looks or [None] * len(table.rows)
     body = []
@@ -215,17 +215,17 @@ def _bullets(items: Sequence[str]) -> str:
 
 def _markdown_table(table: Table) -> str:
     rows = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
-    titles = [column.title.replace("\n", " ") for column in table.columns]
+    titles = [title.replace("\n", " ") for title in table.titles]
     widths = [max(3, *(len(row[i]) for row in [titles, *rows])) for i in range(len(titles))]
     rule = [
-        f"{'-' * (width - 1)}:" if column.is_number else "-" * width
-        for column, width in zip(table.columns, widths, strict=True)
+        f"{'-' * (width - 1)}:" if side == "r" else "-" * width
+        for side, width in zip(table.align, widths, strict=True)
     ]
     lines = []
     for row in [titles, rule, *rows]:
         cells = [
-            cell.rjust(width) if column.is_number else cell.ljust(width)
-            for cell, column, width in zip(row, table.columns, widths, strict=True)
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, side, width in zip(row, table.align, widths, strict=True)
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

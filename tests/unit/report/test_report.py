@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import pytest
 from synthetic_sweeps import write_sweep
 
+from stepsize.report import columns
+from stepsize.report.columns import Column
 from stepsize.report.report import write_report
 
 
@@ -191,16 +192,16 @@ def test_real_runs_have_a_report(run: Callable[..., object], tmp_path: Path):
     )
 
 
-@pytest.mark.slow
-def test_a_thousand_runs_of_two_hundred_points_take_less_than_thirty_seconds(tmp_path: Path):
-    varied = {
-        "task": ["line", "curve"],
-        "optimizer": ["sgd", "adam", "nadam", "lion", "rmsprop", "radam", "adamax", "adagrad",
-                      "rprop", "muon"],
-        "optimizer.lr": ["1e-3", "3e-3", "1e-2", "3e-2", "1e-1"],
-        "seed": range(10),
-    }  # fmt: skip
-    folder = write_sweep(tmp_path / "sweep", varied, points=200, steps=2000)
-    began = time.monotonic()
-    write_report([folder], tmp_path / "report")
-    assert time.monotonic() - began < 30
+def test_a_column_of_ones_own_is_in_the_table_the_legend_and_results_csv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own = Column(
+        "steps per\nseed", lambda run: run.steps / (run.seed + 1), legend="Steps and seed."
+    )
+    monkeypatch.setattr(columns, "COLUMNS", [*columns.COLUMNS, own])
+    report = written(tmp_path, {"seed": range(3)})
+    text = (report / "report.md").read_text()
+    header, row = _table(text)
+    assert dict(zip(header, row, strict=True))["steps per seed"] == "200"
+    assert "Steps and seed." in text
+    assert [float(row["steps per seed"]) for row in rows_of(report)] == [400, 200, 400 / 3]
