@@ -15,7 +15,7 @@ from stepsize.report.columns import (
     trouble_table,
 )
 from stepsize.report.curves import CurveReader
-from stepsize.report.document import Bullets, Chapter, Code, Figure, Folded, Part, Text
+from stepsize.report.document import Chapter, Figure, Folded, Part, Text, bullets
 from stepsize.report.figures.differences import Differences
 from stepsize.report.figures.learning import LearningCurves
 from stepsize.report.figures.profile import ProfileFigure
@@ -188,7 +188,7 @@ class TaskChapters:
         if notes:
             yield Folded(
                 f"Notes on {count(len(notes), 'comparison')}",
-                [Bullets([f"`{label}`: {note}." for label, note in notes.items()])],
+                [Text(bullets([f"`{label}`: {note}." for label, note in notes.items()]))],
             )
 
 
@@ -266,15 +266,15 @@ def run_parts(sweeps: Sequence[Sweep]) -> Iterator[Part]:
     left_out = [entry for sweep in sweeps for entry in sweep.left_out]
     if left_out:
         yield Text("Not planned, because it cannot run:")
-        yield Bullets([f"`{' '.join(e['overrides'])}`: {e['reason']}" for e in left_out])
+        yield Text(bullets([f"`{' '.join(e['overrides'])}`: {e['reason']}" for e in left_out]))
     commands = [command for sweep in sweeps for command in sweep.commands]
     if commands:
         yield Text("To repeat it:")
-        yield Code(commands)
+        yield Text("\n".join(["```bash", *commands, "```"]))
     versions = {tuple(sorted(sweep.versions.items())) for sweep in sweeps if sweep.versions}
     versions |= {tuple(sorted(run.versions.items())) for run in rows if run.versions}
     if len(versions) > 1:
         yield Text(f"**The runs were made with {len(versions)} sets of versions:**")
     else:
         yield Text("Versions:")
-    yield Bullets([", ".join(f"{name} {v}" for name, v in each) for each in sorted(versions)])
+    yield Text(bullets([", ".join(f"{name} {v}" for name, v in each) for each in sorted(versions)]))

@@ -1,38 +1,40 @@
-"""What a report is made of, before it is a page or Markdown.
+"""The parts of a report, and how they become ``report.html`` and ``report.md``.
 
-In all text, backticks mark code and double asterisks what matters.
+The text of all parts is Markdown: paragraphs, lists, fenced code, `code` and ``**strong**``. Any
+other syntax is shown as it stands, because labels and error messages may look like it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from stepsize.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.report.answer import Answer
-from stepsize.report.figures.panel import Panel
+from stepsize.report.figures.panel import Panel, svg
 from stepsize.report.line_styles import Look
+
+# The colours of figures, and the variables in page.css that replace them, in light and in dark.
+_CSS_VARIABLES = {
+    INK: "ink", GREY: "muted", FAINT: "faint", "#FFFFFF": "paper", BLUE: "blue",
+    VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
+}  # fmt: skip
+_COLOUR = re.compile("|".join(_CSS_VARIABLES), re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; a quiet one is a note to what stands above it."""
+    """A block of Markdown.
 
-    text: str
+    Attributes:
+        markdown: one paragraph, list or fence.
+        quiet: whether it is a note to the part above it, in smaller type.
+    """
+
+    markdown: str
     quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of sentences."""
-
-    items: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Code:
-    """Lines to be pasted into a terminal."""
-
-    lines: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Table:
         titles: of the columns.
         rows: cells as text.
         align: "l" or "r" for each column.
-        looks: of each row, how its line is drawn in the figures; None for no key.
+        looks: of each row, how its line is drawn in the figures; None for no sample of the line.
         strong: whether the first row stands out.
     """
 
@@ -60,9 +62,9 @@ class Figure:
 
     Attributes:
         name: of its PNG, without the ending; unique in the report.
-        alt: what it shows, for those who cannot see it.
+        alt: description for readers who cannot see it.
         wide: for a desktop, and for the PNG; None where there are panels.
-        narrow: for a telephone.
+        narrow: for a phone.
         panels: small ones, side by side.
     """
 
@@ -75,23 +77,23 @@ class Figure:
 
 @dataclass(frozen=True)
 class Folded:
-    """Parts that are shown when asked for."""
+    """Parts that the page shows on a click on their summary."""
 
     summary: str
     parts: Sequence[Part]
 
 
-Part = Text | Bullets | Code | Table | Figure | Folded
+Part = Text | Table | Figure | Folded
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A heading and what stands below it.
+    """A heading and the parts below it.
 
     Attributes:
-        title: level 2, or 3 where it belongs to the chapter before.
+        title: text of the heading.
         parts: in order.
-        level: of the heading.
+        level: of the heading: 2, or 3 for a section of the chapter before.
     """
 
     title: str
@@ -104,13 +106,92 @@ class Document:
     """A report.
 
     Attributes:
-        title: the sweeps' names.
-        facts: what it is about, in a few words each.
+        title: the names of the sweeps.
+        facts: numbers of runs, hyperparameter settings, seeds and statuses.
         answers: by task.
-        chapters: the rest.
+        chapters: all else.
     """
 
     title: str
     facts: Sequence[str]
     answers: Sequence[tuple[str, Answer]]
     chapters: Sequence[Chapter]
+
+
+def bullets(items: Sequence[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {item}" for item in items)
+
+
+def render_page(document: Document) -> str:
+    """The report as one HTML file that loads nothing: no script, no font, no image."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    text = MarkdownIt("zero").enable(["backticks", "emphasis", "fence", "list"])
+    names = (f"figure{number}" for number in itertools.count(1))
+    environment = Environment(
+        loader=PackageLoader("stepsize", "report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "markdown": lambda block: Markup(text.render(block)),
+        "inline": lambda line: Markup(text.renderInline(line)),
+        "svg": lambda panel: Markup(_in_css_colours(svg(panel, next(names)))),
+        "colour": lambda look: _in_css_colours(look.colour),
+        "kind": lambda part: type(part).__name__,
+        "anchor": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+    }
+    return environment.get_template("page.html.j2").render(document=document)
+
+
+def _in_css_colours(text: str) -> str:
+    return _COLOUR.sub(lambda match: f"var(--{_CSS_VARIABLES[match[0].upper()]})", text)
+
+
+def render_markdown(document: Document) -> str:
+    """The report as Markdown with aligned tables, to be read in a terminal too."""
+    return "\n\n".join(_blocks(document)) + "\n"
+
+
+def _blocks(document: Document) -> Iterator[str]:
+    yield f"# {document.title}"
+    yield ", ".join(document.facts)
+    for task, answer in document.answers:
+        yield f"**{task}**: {answer.headline}"
+        if answer.sentences:
+            yield " ".join(answer.sentences)
+        if answer.caveats:
+            yield bullets(answer.caveats)
+    for chapter in document.chapters:
+        yield f"{'#' * chapter.level} {chapter.title}"
+        for part in chapter.parts:
+            yield from _part_blocks(part)
+
+
+def _part_blocks(part: Part) -> Iterator[str]:
+    if isinstance(part, Text):
+        yield part.markdown
+    elif isinstance(part, Table):
+        yield _markdown_table(part)
+    elif isinstance(part, Figure):
+        yield f"![{part.alt}]({part.name}.png)"
+    else:
+        yield f"{part.summary}:"
+        for inner in part.parts:
+            yield from _part_blocks(inner)
+
+
+def _markdown_table(table: Table) -> str:
+    titles = [title.replace("\n", " ") for title in table.titles]
+    rows = [titles, *([cell.replace("|", "\\|") for cell in row] for row in table.rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * (width - 1) + ("-" if side == "l" else ":")
+            for width, side in zip(widths, table.align, strict=True)]  # fmt: skip
+    lines = []
+    for row in (titles, rule, *rows[1:]):
+        cells = zip(row, widths, table.align, strict=True)
+        padded = [cell.ljust(n) if side == "l" else cell.rjust(n) for cell, n, side in cells]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)

@@ -11,13 +11,20 @@ from stepsize.report.answer import answer
 from stepsize.report.chapters import TaskChapters, profile_parts, run_parts
 from stepsize.report.columns import write_results
 from stepsize.report.curves import CachedCurves, CurveReader
-from stepsize.report.document import Chapter, Document, Figure, Folded, Part
+from stepsize.report.document import (
+    Chapter,
+    Document,
+    Figure,
+    Folded,
+    Part,
+    render_markdown,
+    render_page,
+)
 from stepsize.report.figures.panel import write_png
 from stepsize.report.labels import Setting, name_settings
 from stepsize.report.line_styles import looks
 from stepsize.report.medians import write_aggregates
 from stepsize.report.read import Sweep, read_sweep
-from stepsize.report.render import render_markdown, render_page
 from stepsize.report.task import TaskComparison, check_baseline, compare_tasks
 from stepsize.report.wording import count, listed
 

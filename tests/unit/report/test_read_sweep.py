@@ -154,10 +154,10 @@ def test_a_real_run_that_was_cut_off_without_a_plan_says_what_it_was(
     assert "seed=5" in row.overrides
 
 
-def test_reading_imports_neither_torch_nor_matplotlib_nor_pandas():
+def test_reading_imports_neither_torch_nor_matplotlib_nor_numpy():
     code = (
         "import sys; import stepsize.report.read; "
-        "print({'torch', 'matplotlib', 'pandas', 'numpy'} & set(sys.modules))"
+        "print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
