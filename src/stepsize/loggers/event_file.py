@@ -20,7 +20,6 @@ from stepsize.vectorized.recording import Curves
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 _LARGEST = float(np.finfo(np.float32).max)  # TensorBoard's scalars are float32
 _PREFIX = "events.out.tfevents."
@@ -29,7 +28,7 @@ _PREFIX = "events.out.tfevents."
 def write_event_file(
     folder: Path,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    layout: Layout | None = None,
+    layout: Summary | None = None,
 ) -> None:
     """Write curves into a new run.
 
@@ -39,7 +38,7 @@ def write_event_file(
     Args:
         folder: is made, and becomes the run.
         curves: ``{tag: (steps [n], values [n])}``. What is not finite is left out.
-        layout: charts of the CUSTOM SCALARS tab.
+        layout: charts of the CUSTOM SCALARS tab, from ``torch.utils.tensorboard.summary``.
     """
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -65,14 +64,14 @@ def remove_run(folder: Path) -> None:
 
 
 def _events(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], layout: Layout | None
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], layout: Summary | None
 ) -> Iterator[Event]:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     yield Event(file_version="brain.Event:2")
     if layout is not None:
-        yield Event(summary=Summary(value=[_layout_value(layout)]))
+        yield Event(summary=layout)
     rows: dict[int, list[Summary.Value]] = {}
     for tag, (steps, values) in curves.items():
         kept = np.abs(values) <= _LARGEST
@@ -80,20 +79,6 @@ def _events(
             rows.setdefault(step, []).append(Summary.Value(tag=tag, simple_value=value))
     for step in sorted(rows):
         yield Event(step=step, summary=Summary(value=rows[step]))
-
-
-def _layout_value(layout: Layout) -> Summary.Value:
-    # tensorboard.plugins.custom_scalar.summary would do this, but it needs tensorflow.
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
-    from tensorboard.plugins.custom_scalar import metadata
-
-    return Summary.Value(
-        tag=metadata.CONFIG_SUMMARY_TAG,
-        metadata=metadata.create_summary_metadata(),
-        tensor=TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()]),
-    )
 
 
 _POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli), bits reversed

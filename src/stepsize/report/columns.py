@@ -147,7 +147,8 @@ COLUMNS: list[Column] = [
         of_setting=lambda entry: entry.best,
         legend="Best is the best value during a run.",
     ),
-    *_for_csv("target_metric", "target_value"),
+    Column("target_metric", lambda run: run.target and run.target.metric, shown=_never),
+    Column("target_value", lambda run: run.target and run.target.value, shown=_never),
     Column(
         "hits",
         of_setting=lambda entry: (

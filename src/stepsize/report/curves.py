@@ -1,4 +1,4 @@
-"""The curves of runs, from their ``metrics.csv``."""
+"""Learning curves of runs, read from ``metrics.csv``, and their median over seeds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stepsize.report.read import RunRow
+from stepsize.stats.intervals import quantiles
 
 # {tag: (steps [n] of int64, values [n] of float64)}
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -22,16 +23,16 @@ class CachedCurves:
         self._read: dict[Path, Curves] = {}
 
     def __call__(self, run: RunRow) -> Curves:
-        """The run's curves; empty where it has left none."""
+        """The run's curves; empty without a ``metrics.csv``."""
         if run.folder not in self._read:
             self._read[run.folder] = read_curves(run.folder / "metrics.csv")
         return self._read[run.folder]
 
 
 def read_curves(file: Path) -> Curves:
-    """Read a table whose first column is the step; an empty cell was not logged at that step.
+    """Read ``metrics.csv``; an empty cell is a metric that was not logged at that step.
 
-    Several times as fast as a general reader of CSV: cells are numbers without quotes.
+    Several times as fast as ``csv.reader``, because all cells are numbers without quotes.
     """
     try:
         header, *lines = file.read_text("utf-8").splitlines()
@@ -56,22 +57,22 @@ def read_curves(file: Path) -> Curves:
 
 
 def worst(mode: str) -> float:
-    """What a run that diverged counts as, from its divergence on."""
+    """The value that a diverged run has from its divergence on: inf, or -inf for ``max``."""
     return math.inf if mode == "min" else -math.inf
 
 
 def on_grid(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) -> np.ndarray:
-    """A run's values at the steps of ``grid``: the latest that was logged.
+    """A run's latest logged value at each step of ``grid``.
 
-    A run that diverged counts as infinitely bad from the first value that is not finite, or from
-    its end; one that was complete before the others keeps its last value.
+    A diverged run is infinitely bad from its first value that is not finite, or from its end. A
+    completed run keeps its last value.
 
     Args:
-        run: a finished run.
-        curves: its curves.
-        tag: what to look at.
+        run: a run that completed or diverged.
+        curves: the run's curves.
+        tag: the metric.
         grid: steps [n], rising.
-        mode: "min" or "max"; says which infinity is bad.
+        mode: "min" or "max".
 
     Returns:
         [n]; NaN before the first logged step.
@@ -92,17 +93,17 @@ def on_grid(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) 
 def median_curve(
     runs: Sequence[RunRow], curves_of: CurveReader, tag: str, mode: str, end: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The median over runs at each step that any of them has logged.
+    """The median over runs at each step that any of them logged.
 
     Args:
-        runs: finished runs that have the tag.
-        curves_of: reads their curves.
-        tag: what to look at.
+        runs: runs that completed or diverged, and logged the metric.
+        curves_of: reads a run's curves.
+        tag: the metric.
         mode: "min" or "max".
-        end: the grid goes on to this step, so that a run that ended early is seen to stay there.
+        end: last step of the curve; a run that ended earlier keeps its last value.
 
     Returns:
-        steps [n] and medians [n]; infinite where half of the runs have diverged.
+        steps [n] and medians [n]; infinite where half of the runs diverged.
     """
     grids = [curves_of(run)[tag][0] for run in runs]
     last = np.array([] if end is None else [end], dtype=np.int64)
@@ -110,21 +111,17 @@ def median_curve(
     steps = np.unique(np.concatenate([*(grids[:1] if same else grids), last]))
     values = np.stack([on_grid(run, curves_of(run), tag, steps, mode) for run in runs])
     known = ~np.isnan(values).any(axis=0)
-    steps, values = steps[known], np.sort(values[:, known], axis=0)
-    low, high = values[(len(runs) - 1) // 2], values[len(runs) // 2]
-    with np.errstate(invalid="ignore"):
-        # Between a finite and an infinite value the median is infinite.
-        return steps, np.where(low == high, low, (low + high) / 2)
+    return steps[known], quantiles(values[:, known], (0.5,))[0]
 
 
 def thinned(
     steps: np.ndarray, values: np.ndarray, points: int = 160
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most about ``points`` points with the same figure: each stretch's lowest and highest."""
+    """A curve reduced to about ``points`` points: the lowest and highest of each stretch."""
     if len(steps) <= points:
         return steps, values
     stretch = -(-len(steps) // (points // 2))
-    # The last stretch is filled up with the last value.
+    # The last value fills the last stretch.
     places = np.minimum(np.arange(-(-len(steps) // stretch) * stretch), len(steps) - 1)
     places = places.reshape(-1, stretch)
     inside = values[places]

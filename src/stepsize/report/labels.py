@@ -1,33 +1,33 @@
-"""What the runs of a comparison differ in, and short names for it: ``adam lr=0.01``."""
+"""Hyperparameter settings and their short names, such as ``adam lr=0.01``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stepsize.report.read import RunRow
 
-# These name a run, say where it goes or how it is run, not what it computes; the task and the seed
-# are told apart from the setting.
-_NOT_A_SETTING = (
+# Overrides that name a run or say how it runs, not what it computes; and the task and the seed,
+# which are compared separately.
+_NO_HYPERPARAMETERS = (
     "task", "seed", "name", "sweep", "logger", "ckpt_path", "overwrite", "fail_fast", "hydra",
 )  # fmt: skip
 _RECIPE = ("optimizer", "scheduler", "param_groups")
 _WITHOUT = {"scheduler": "no schedule", "param_groups": "no groups"}
 _NONE = ("none", "None")
 LR = "optimizer.lr"
-UNSAID = "default"
+DEFAULT = "default"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run does, but for its task and its seed.
+    """A hyperparameter setting: all that varies between runs except the task and the seed.
 
     Attributes:
-        method: the optimizer, schedule, groups and other files that vary, in words.
+        method: the optimizer, schedule, parameter groups and other config files that vary.
         label: the method and the numbers that vary.
         values: ``(key, value)`` of everything that varies, sorted by key.
-        optimizer: which one.
+        optimizer: name of the optimizer.
     """
 
     method: str
@@ -36,86 +36,83 @@ class Setting:
     optimizer: str
 
     def value(self, key: str) -> str | None:
-        """The value of a key that varies, as it is shown; None for any other key."""
+        """The value of a key that varies; None for any other key."""
         return dict(self.values).get(key)
 
     def marked(self, mark: str) -> Setting:
-        """The same setting under a label that tells it from its namesake elsewhere."""
-        values = (*self.values, ("", mark))
-        return Setting(self.method, f"{self.label} {mark}", values, self.optimizer)
+        """The same setting with a mark that distinguishes it from one with the same label."""
+        return replace(self, label=f"{self.label} {mark}", values=(*self.values, ("", mark)))
 
 
 def name_settings(rows: Sequence[RunRow]) -> list[Setting]:
-    """The setting of each row, named by what varies among all of them and by nothing else."""
-    words = [_words(row) for row in rows]
-    keys = {key for each in words for key in each} | set(_RECIPE)
+    """The hyperparameter setting of each run, named by what varies among all of them."""
+    overrides = [_overrides(row) for row in rows]
+    keys = {key for given in overrides for key in given} | set(_RECIPE)
     filled = [
-        {key: _filled(key, each, row) for key in keys}
-        for each, row in zip(words, rows, strict=True)
+        {key: _value(key, given, row) for key in keys}
+        for given, row in zip(overrides, rows, strict=True)
     ]
     varied = sorted(key for key in keys if len({values[key] for values in filled}) > 1)
     short = _short_names(varied)
     return [
-        _setting(row.optimizer, {key: values[key] for key in varied}, values, short)
+        _setting(row.optimizer, varied, values, short)
         for row, values in zip(rows, filled, strict=True)
     ]
 
 
-def shown_number(word: str) -> str:
-    """A number in its shortest form, so that 1e-3 is 0.001; any other word as it is."""
+def shown_number(text: str) -> str:
+    """A number in its shortest form, so that 1e-3 is 0.001; any other text unchanged."""
     try:
-        number = float(word)
+        text = f"{float(text):.6g}"
     except ValueError:
-        return word
-    text = f"{number:.6g}"
+        return text
     mantissa, exponent, power = text.partition("e")
     return f"{mantissa}e{int(power)}" if exponent else text
 
 
 def grid_of(rows: Iterable[RunRow]) -> dict[str, list[str]]:
-    """Every value of every key that was given, in the order of its first appearance."""
+    """Every value of every overridden key, in the order of its first appearance."""
     grid: dict[str, dict[str, None]] = {}
     for row in rows:
-        given = {"task": row.task, **{key: getattr(row, key) for key in _RECIPE}, **_words(row)}
-        if row.seed is not None:
-            given["seed"] = str(row.seed)
-        for key, value in given.items():
+        recipe = {key: getattr(row, key) for key in ("task", *_RECIPE)}
+        seed = {} if row.seed is None else {"seed": str(row.seed)}
+        for key, value in {**recipe, **_overrides(row), **seed}.items():
             grid.setdefault(key, {})[value] = None
     return {key: list(values) for key, values in grid.items()}
 
 
 def varied_overrides(rows: Sequence[RunRow]) -> list[dict[str, str]]:
-    """What the words of each row set, by key; only keys that differ, the rate's aside."""
-    words = [_words(row) for row in rows]
-    keys = dict.fromkeys(key for each in words for key in each if key != LR)
-    varied = [key for key in keys if len({each.get(key) for each in words}) > 1]
-    return [{key: each[key] for key in varied if key in each} for each in words]
+    """The overrides of each run whose values differ between runs, without the learning rate."""
+    overrides = [_overrides(row) for row in rows]
+    keys = dict.fromkeys(key for given in overrides for key in given if key != LR)
+    varied = [key for key in keys if len({given.get(key) for given in overrides}) > 1]
+    return [{key: given[key] for key in varied if key in given} for given in overrides]
 
 
-def _words(row: RunRow) -> dict[str, str]:
-    """What the words of a run set, by key, the recipe's own choices aside."""
+def _overrides(row: RunRow) -> dict[str, str]:
+    """A run's overrides of hyperparameters, without the choices of optimizer, schedule, groups."""
     found = {}
-    for word in row.overrides:
-        key, _, value = word.lstrip("+").partition("=")
+    for override in row.overrides:
+        key, _, value = override.lstrip("+").partition("=")
         top = key.partition("/")[0].partition(".")[0]
         if key.startswith("~"):
             key, value = key.lstrip("~"), "removed"
-        if top in _NOT_A_SETTING or key in _RECIPE or key.endswith("._target_"):
+        if top in _NO_HYPERPARAMETERS or key in _RECIPE or key.endswith("._target_"):
             continue
         found[key] = shown_number(value)
     return found
 
 
-def _filled(key: str, words: Mapping[str, str], row: RunRow) -> str:
+def _value(key: str, overrides: Mapping[str, str], row: RunRow) -> str:
     if key in _RECIPE:
         return str(getattr(row, key))
     if key == LR and row.lr is not None:
         return shown_number(str(row.lr))
-    return words.get(key, UNSAID)
+    return overrides.get(key, DEFAULT)
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """As many of the last parts of each dotted key as tell it from the others."""
+    """The shortest end of each dotted key that no other key shares."""
     short = {}
     for key in keys:
         parts = key.split(".")
@@ -128,26 +125,28 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _setting(
-    optimizer: str, varied: Mapping[str, str], every: Mapping[str, str], short: Mapping[str, str]
+    optimizer: str, varied: Sequence[str], values: Mapping[str, str], short: Mapping[str, str]
 ) -> Setting:
-    names = [_last(varied[key]) for key in _RECIPE if varied.get(key, "none") not in _NONE]
-    files = [key for key in varied if key not in _RECIPE and _is_file(key, varied[key])]
-    names += [f"{key}={varied[key]}" for key in files]
+    chosen = [key for key in _RECIPE if key in varied and values[key] not in _NONE]
+    files = [key for key in varied if key not in _RECIPE and _is_file(key, values[key])]
+    names = [_class_name(values[key]) for key in chosen] + [f"{k}={values[k]}" for k in files]
     if not names:
-        named = [_WITHOUT[key] for key in _RECIPE if key in varied and key in _WITHOUT]
-        names = named or [_last(every[key]) for key in _RECIPE if every[key] not in _NONE]
+        names = [_WITHOUT[key] for key in _RECIPE if key in varied and key in _WITHOUT]
+    if not names:
+        names = [_class_name(values[key]) for key in _RECIPE if values[key] not in _NONE]
     method = " ".join(names)
-    numbers = [f"{short[key]}={varied[key]}" for key in varied if key not in (*_RECIPE, *files)]
-    return Setting(method, " ".join([method, *numbers]), tuple(varied.items()), optimizer)
+    numbers = [f"{short[key]}={values[key]}" for key in varied if key not in (*_RECIPE, *files)]
+    label = " ".join([method, *numbers])
+    return Setting(method, label, tuple((key, values[key]) for key in varied), optimizer)
 
 
-def _last(name: str) -> str:
+def _class_name(name: str) -> str:
     """``NAdam`` of ``torch.optim.NAdam``."""
     return name.rpartition(".")[2]
 
 
 def _is_file(key: str, value: str) -> bool:
-    """Whether it chooses a file of a group, rather than set a number."""
+    """Whether an override chooses a file of a config group, rather than sets a number."""
     try:
         float(value)
     except ValueError:

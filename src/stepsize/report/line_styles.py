@@ -1,4 +1,4 @@
-"""Which line is whose: the same colour for the same optimizer in every figure of every report."""
+"""Colours and dashes of lines: an optimizer looks the same in every figure of every report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from stepsize.plots.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.report.labels import Setting
 
-# Seven colours that the colour-blind can tell apart; yellow is not seen on white, and black is what
-# the page writes with, so that it turns light in the dark.
+# Colours for colour-blind readers, without yellow, which is invisible on white. INK is the page's
+# text colour, so that it is light in dark mode.
 HUES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 SOLID, DASHED, DOTTED = (), (4.0, 1.6), (1.2, 1.4)  # in line widths: on, off
 DASHES = (SOLID, DASHED, DOTTED)
 MARKERS = ("o", "s", "^")  # one per dash
 
-# Those that are compared most often are solid, and those that behave alike differ in hue.
+# Optimizers that are often compared are solid, and similar ones differ in hue.
 _KNOWN = {
     "sgd": (BLUE, 0), "adam": (VERMILION, 0), "adamw": (GREEN, 0), "rmsprop": (ORANGE, 0),
     "muon": (PURPLE, 0), "lion": (SKY, 0), "adagrad": (INK, 0),
@@ -50,10 +50,9 @@ class Look:
 def looks(settings: Iterable[Setting]) -> dict[str, Look]:
     """A look for each method, by its name.
 
-    A method that is its optimizer has that optimizer's look. With several methods per optimizer
-    (schedules, groups) the colour stays the optimizer's as far as there are dashes; with one
-    optimizer in all, methods take colours of their own. What is not known by name gets a look from
-    its name, the next free one where two would be the same.
+    Several methods of one optimizer (schedules, parameter groups) share its colour and differ in
+    dashes; if there is only one optimizer, they differ in colour. An unknown optimizer gets a look
+    from a hash of its name, or the next free look if that one is taken.
     """
     by_method = {setting.method: setting.optimizer for setting in settings}
     optimizers = set(by_method.values())
@@ -72,22 +71,13 @@ def looks(settings: Iterable[Setting]) -> dict[str, Look]:
 
 def ordered_looks(count: int) -> list[Look]:
     """Looks for ordered values of one method, from low (blue) over purple to high (orange)."""
-    stops = [_rgb(BLUE), _rgb(PURPLE), _rgb(ORANGE)]
-    colours = []
-    for index in range(count):
-        position = 2 * index / max(count - 1, 1)
-        below = min(int(position), 1)
-        share = position - below
-        ends = zip(stops[below], stops[below + 1], strict=True)
-        mixed = [round(low + share * (high - low)) for low, high in ends]
-        colours.append("#{:02X}{:02X}{:02X}".format(*mixed))
-    return [Look(colour, SOLID, MARKERS[0]) for colour in colours]
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+    colours = LinearSegmentedColormap.from_list("low to high", (BLUE, PURPLE, ORANGE), N=513)
+    shares = [index / max(count - 1, 1) for index in range(count)]
+    return [Look(to_hex(colours(share)).upper(), SOLID, MARKERS[0]) for share in shares]
 
 
 def _from_name(name: str) -> tuple[str, int]:
     number = zlib.crc32(name.encode())
     return HUES[number % 7], number // 7 % 3
-
-
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))

@@ -1,4 +1,4 @@
-"""Reads a sweep's folder: what was planned, and what each run has left behind."""
+"""Reads a sweep's folder: the planned jobs, and the result of each run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,117 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+STATUSES = ("completed", "diverged", "failed", "interrupted", "missing")
 RECIPE_GROUPS = ("task", "optimizer", "scheduler", "param_groups")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value of a metric that a run should reach.
+
+    Attributes:
+        metric: a tag, such as ``train/gap``.
+        value: the target is met at or beyond this value.
+        steps: first logged step at which it was met; None for a miss.
+    """
+
+    metric: str
+    value: float
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run: its planned job, and its result if it has one.
+
+    Attributes:
+        sweep: name of its sweep.
+        run: name of its folder.
+        folder: path of its folder, which a missing run does not have.
+        stage: ``compare``, or in a sweep of two stages ``tune`` and ``test``.
+        status: one of ``STATUSES``.
+        reason: of a divergence or a failure: one sentence.
+        overrides: all overrides of its configuration.
+        metrics: ``{tag: {"first", "final", "best"}}``; None for a value that was not finite.
+        monitor: the tag of the objective; smaller is better if ``mode`` is "min".
+        objective: final value of the monitor; None if it is not finite or unknown.
+        optimum: minimum of the training objective, where known.
+        config_hash: equal for two runs with equal computations.
+    """
+
+    sweep: str
+    run: str
+    folder: Path
+    stage: str
+    status: str
+    reason: str | None
+    task: str
+    optimizer: str
+    scheduler: str
+    param_groups: str
+    seed: int | None
+    lr: float | None
+    overrides: tuple[str, ...]
+    steps: int = 0
+    seconds: float | None = None
+    monitor: str = "train/loss"
+    mode: str = "min"
+    objective: float | None = None
+    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    optimum: float | None = None
+    target: Target | None = None
+    config_hash: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it completed or diverged, so that it counts for its hyperparameter setting."""
+        return self.status in ("completed", "diverged")
+
+    @property
+    def target_steps(self) -> float | None:
+        """Steps to the target: inf for a miss, None without a target or a result."""
+        if self.target is None or not self.finished:
+            return None
+        return float("inf") if self.target.steps is None else float(self.target.steps)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A folder of runs.
+
+    Attributes:
+        folder: its path.
+        name: the sweep's name; else the folder's.
+        config: name of its ``conf/sweep`` file, if it has one.
+        commands: every command that added runs; empty if not recorded.
+        varied: the keys that the command varied; empty if not recorded.
+        jobs: the planned jobs of ``sweep.json``; empty without one.
+        left_out: ``{"overrides", "reason"}`` of each skipped combination.
+        baseline: the baseline that the sweep names, if any.
+        versions: of the packages that affect the numbers.
+        runs: one row per planned job, in order, then the unplanned ones.
+    """
+
+    folder: Path
+    name: str
+    config: str | None
+    commands: tuple[str, ...]
+    varied: tuple[str, ...]
+    jobs: tuple[Mapping[str, Any], ...]
+    left_out: tuple[Mapping[str, Any], ...]
+    baseline: str | None
+    versions: Mapping[str, str]
+    runs: list[RunRow]
 
 
 def read_sweep(folder: Path) -> Sweep:
     """Read a sweep's folder, a folder of single runs, or a single run's folder.
 
-    Without ``sweep.json`` (single runs, or another sweeper's) the rows are those of its folders.
+    Without ``sweep.json`` (single runs, or another sweeper's) the rows are its subfolders.
 
     Raises:
-        ValueError: there is no such folder, it holds no runs, or ``sweep.json`` cannot be read.
+        ValueError: no such folder, a folder without runs, or an unreadable ``sweep.json``.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
@@ -26,9 +127,7 @@ def read_sweep(folder: Path) -> Sweep:
     jobs = plan.get("jobs") or []
     rows = [_row(name, folder / job["run"], job) for job in jobs]
     planned = {job["run"] for job in jobs}
-    for run in _run_folders(folder):
-        if run.name not in planned:
-            rows.append(_row(name, run, {}))
+    rows += [_row(name, run, {}) for run in _run_folders(folder) if run.name not in planned]
     if not rows:
         raise ValueError(f"{folder} holds no runs{_hint(folder)}")
     commands = plan.get("commands") or ([plan["command"]] if plan.get("command") else [])
@@ -60,8 +159,7 @@ def _run_folders(folder: Path) -> list[Path]:
         return [folder]
     runs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
     # Hydra's own names are numbers: 10 comes after 9.
-    return sorted(runs, key=lambda run: (len(run.name), run.name) if run.name.isdigit() else
-                  (0, run.name))  # fmt: skip
+    return sorted(runs, key=lambda run: (len(run.name) * run.name.isdigit(), run.name))
 
 
 def _is_run(folder: Path) -> bool:
@@ -78,13 +176,9 @@ def _hint(folder: Path) -> str:
 
 
 def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
-    result, trouble = _result(folder)
-    if result is None:
-        status = "interrupted" if folder.is_dir() else "missing"
-        known = dict(job) if job else _configured(folder)
-        result = {**known, "status": status, "reason": trouble}
+    result = _result(folder, job)
     overrides = tuple(result.get("overrides") or job.get("overrides") or ())
-    words = dict(word.split("=", 1) for word in overrides if "=" in word)
+    values = dict(override.split("=", 1) for override in overrides if "=" in override)
 
     def value(key: str, default: Any = None) -> Any:
         found = result.get(key)
@@ -103,7 +197,7 @@ def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
         scheduler=str(value("scheduler", "none")),
         param_groups=str(value("param_groups", "none")),
         seed=value("seed"),
-        lr=_number(value("lr", words.get("optimizer.lr"))),
+        lr=_number(value("lr", values.get("optimizer.lr"))),
         overrides=overrides,
         steps=int(value("steps", 0)),
         seconds=value("seconds"),
@@ -118,14 +212,17 @@ def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
     )
 
 
-def _result(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
+def _result(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
+    """``result.json``; for a run without one its job or configuration, with a status."""
+    reason = None
     try:
-        result = json.loads((folder / "result.json").read_text("utf-8"))
+        return json.loads((folder / "result.json").read_text("utf-8"))
     except FileNotFoundError:
-        return None, None
+        pass
     except ValueError as error:
-        return None, f"result.json cannot be read: {error}"
-    return result, None
+        reason = f"result.json cannot be read: {error}"
+    status = "interrupted" if folder.is_dir() else "missing"
+    return {**(job or _configured(folder)), "status": status, "reason": reason}
 
 
 def _objective(result: Mapping[str, Any]) -> float | None:
@@ -136,7 +233,7 @@ def _objective(result: Mapping[str, Any]) -> float | None:
 
 
 def _configured(folder: Path) -> dict[str, Any]:
-    """What Hydra noted before the run began; for a run without a result and without a plan."""
+    """The configuration that Hydra saved before the run, for a run without result and job."""
     from omegaconf import DictConfig, OmegaConf
 
     try:
@@ -160,118 +257,4 @@ def _number(value: Any) -> float | None:
     try:
         return None if value is None else float(value)
     except (TypeError, ValueError):
-        return None  # several rates at once, or a word for one
-
-
-STATUSES = ("completed", "diverged", "failed", "interrupted", "missing")
-_FINISHED = ("completed", "diverged")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a run was to reach.
-
-    Attributes:
-        metric: a tag, such as ``train/gap``.
-        value: it is met at or beyond this value.
-        steps: the first logged step at which it was met; None for a miss.
-    """
-
-    metric: str
-    value: float
-    steps: int | None
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run: what was planned, and what is known of its end.
-
-    Attributes:
-        sweep: the name of the sweep it belongs to.
-        run: the name of its folder.
-        folder: where it lies, or would lie.
-        stage: ``compare``, or in a sweep of two stages ``tune`` and ``test``.
-        status: one of ``STATUSES``.
-        reason: of a divergence or a failure: one sentence.
-        overrides: all words that made its configuration.
-        metrics: ``{tag: {"first", "final", "best"}}``; None for a value that was not finite.
-        monitor: the tag of the objective; smaller is better where ``mode`` is "min".
-        objective: the final value of the monitor; None where it is not finite or not known.
-        optimum: the minimum of the training objective, where it is known.
-        config_hash: equal for two runs that compute the same.
-    """
-
-    sweep: str
-    run: str
-    folder: Path
-    stage: str
-    status: str
-    reason: str | None
-    task: str
-    optimizer: str
-    scheduler: str
-    param_groups: str
-    seed: int | None
-    lr: float | None
-    overrides: tuple[str, ...]
-    steps: int = 0
-    seconds: float | None = None
-    monitor: str = "train/loss"
-    mode: str = "min"
-    objective: float | None = None
-    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    optimum: float | None = None
-    target: Target | None = None
-    config_hash: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def finished(self) -> bool:
-        """Whether it says something about its setting: it was completed, or it diverged."""
-        return self.status in _FINISHED
-
-    @property
-    def target_metric(self) -> str | None:
-        """The metric of the target; None without a target."""
-        return self.target.metric if self.target else None
-
-    @property
-    def target_value(self) -> float | None:
-        """The value of the target; None without a target."""
-        return self.target.value if self.target else None
-
-    @property
-    def target_steps(self) -> float | None:
-        """Steps to the target: inf for a miss, None where there is no target or no result."""
-        if self.target is None or not self.finished:
-            return None
-        return float("inf") if self.target.steps is None else float(self.target.steps)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A folder of runs.
-
-    Attributes:
-        folder: as it was given.
-        name: as it was given to the sweep; else the folder's.
-        config: the name of the ``conf/sweep`` file, if one was used.
-        commands: every command that added runs; empty where it is not recorded.
-        varied: the keys that the command varied; empty where it is not recorded.
-        jobs: the planned jobs as ``sweep.json`` has them; empty without one.
-        left_out: ``{"overrides", "reason"}`` of each combination that was not planned.
-        baseline: what differences are shown against, by the sweep's own wish.
-        versions: of the packages that decide the numbers.
-        runs: one row per planned job in its order, then those that no plan mentions.
-    """
-
-    folder: Path
-    name: str
-    config: str | None
-    commands: tuple[str, ...]
-    varied: tuple[str, ...]
-    jobs: tuple[Mapping[str, Any], ...]
-    left_out: tuple[Mapping[str, Any], ...]
-    baseline: str | None
-    versions: Mapping[str, str]
-    runs: list[RunRow]
+        return None  # several learning rates, or text

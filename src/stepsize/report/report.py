@@ -1,4 +1,4 @@
-"""Sweep folders turned into a report: a page, Markdown, a table of runs, figures, aggregates."""
+"""Writes the report of sweep folders: HTML page, Markdown, ``results.csv``, figures and medians."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from stepsize.report.figures.panel import write_png
 from stepsize.report.labels import Setting, name_settings
 from stepsize.report.line_styles import looks
 from stepsize.report.medians import write_aggregates
-from stepsize.report.read import Sweep, read_sweep
+from stepsize.report.read import RunRow, Sweep, read_sweep
 from stepsize.report.task import TaskComparison, check_baseline, compare_tasks
 from stepsize.report.wording import count, listed
 
 
 def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = None) -> Path:
-    """Read sweeps together and write ``report.html``, ``report.md``, ``results.csv`` and PNGs.
+    """Write one report of several sweeps: ``report.html``, ``report.md``, ``results.csv`` and PNGs.
 
     TensorBoard runs of the medians over seeds go beside them. Figures of an earlier report in the
     same folder are removed.
 
     Args:
         folders: of sweeps or of single runs; at least one.
-        out: where it goes; made if need be.
-        baseline: what paired differences are shown against: a setting's label, a method, or a
-            value of what varies. None takes the sweeps' own, or a usual one.
+        out: folder of the report; created if it does not exist.
+        baseline: a setting's label, a method, or a value of what varies, with which the others are
+            compared. None: the sweeps' own baseline, or a usual one.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        ValueError: a folder without runs, or no such baseline.
+        ValueError: a folder without runs, or an unknown baseline.
     """
     different = {folder.resolve(): folder for folder in folders}
     sweeps = [read_sweep(folder) for folder in different.values()]
@@ -55,20 +55,15 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
     document = build_document(sweeps, settings, curves_of, baseline)
     out.mkdir(parents=True, exist_ok=True)
     write_results(out / "results.csv", rows, settings)
-    _write_figures(document, out)
+    for old in out.glob("*.png"):
+        old.unlink()
+    for figure in _figures(part for chapter in document.chapters for part in chapter.parts):
+        write_png([figure.wide] if figure.wide else figure.panels, out / f"{figure.name}.png")
     write_aggregates(sweeps, out, curves_of)
     _write(out / "report.md", render_markdown(document))
     page = out / "report.html"
     _write(page, render_page(document))
     return page
-
-
-def _write_figures(document: Document, out: Path) -> None:
-    for old in out.glob("*.png"):
-        old.unlink()
-    for figure in _figures(part for chapter in document.chapters for part in chapter.parts):
-        panels = [figure.wide] if figure.wide else figure.panels
-        write_png(panels, out / f"{figure.name}.png")
 
 
 def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
@@ -80,7 +75,7 @@ def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all: a sweep may be cut off while its report is written."""
+    """Write a file atomically, because a sweep may be killed while it writes its report."""
     part = file.with_suffix(".part")
     part.write_text(text, "utf-8")
     os.replace(part, file)
@@ -92,37 +87,37 @@ def build_document(
     curves_of: CurveReader,
     baseline: str | None,
 ) -> Document:
-    """The whole report.
+    """Build all parts of the report.
 
     Args:
         sweeps: at least one.
-        settings: of each run of each sweep, in order.
+        settings: the hyperparameter setting of each run of each sweep, in order.
         curves_of: reads a run's curves.
-        baseline: what differences are shown against; None for the sweeps' own, or a usual one.
+        baseline: see :func:`write_report`.
 
     Raises:
-        ValueError: there is no such baseline.
+        ValueError: an unknown baseline.
     """
     rows = [run for sweep in sweeps for run in sweep.runs]
     comparisons = compare_tasks(rows, settings)
     check_baseline(comparisons, baseline)
     wanted = baseline or next((sweep.baseline for sweep in sweeps if sweep.baseline), None)
     by_method = looks(settings)
-    chapters: list[Chapter] = []
-    for comparison in comparisons:
-        chapters += TaskChapters(comparison, curves_of, by_method, wanted).chapters()
-    chapters.append(Chapter("Performance profiles", list(profile_parts(comparisons, by_method))))
-    chapters.append(Chapter("What was run", list(run_parts(sweeps))))
+    chapters = [
+        chapter
+        for comparison in comparisons
+        for chapter in TaskChapters(comparison, curves_of, by_method, wanted).chapters()
+    ]
+    profiles = Chapter("Performance profiles", list(profile_parts(comparisons, by_method)))
     return Document(
         title=listed([sweep.name for sweep in sweeps]),
-        facts=_facts(sweeps, comparisons),
+        facts=_facts(rows, comparisons),
         answers=[(comparison.task, answer(comparison)) for comparison in comparisons],
-        chapters=chapters,
+        chapters=[*chapters, profiles, Chapter("What was run", list(run_parts(sweeps)))],
     )
 
 
-def _facts(sweeps: Sequence[Sweep], comparisons: Sequence[TaskComparison]) -> list[str]:
-    rows = [run for sweep in sweeps for run in sweep.runs]
+def _facts(rows: Sequence[RunRow], comparisons: Sequence[TaskComparison]) -> list[str]:
     statuses = Counter(run.status for run in rows)
     settings = {entry.setting for c in comparisons for entry in (*c.entries, *c.tuning)}
     tasks = len(comparisons)

@@ -1,4 +1,4 @@
-"""Numbers and lists as a reader sees them: three significant digits, and no number for infinity."""
+"""How the report writes numbers, durations and lists: three significant digits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def number(value: float | None) -> str:
 
 
 def bounds(interval: Interval | None) -> str:
-    """The ends of an interval, in brackets; nothing where there is none."""
+    """The ends of an interval, in brackets; empty if there is none."""
     if interval is None or interval.n < 2:
         return ""
     return f"[{number(interval.low)}, {number(interval.high)}]"
@@ -41,8 +41,8 @@ def steps(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration."""
-    if value is None:
+    """A duration in seconds, minutes or hours."""
+    if value is None or math.isnan(value):
         return NOTHING
     if value < 60:
         return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
@@ -56,28 +56,28 @@ def count(amount: int, noun: str, plural: str | None = None) -> str:
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
-    """``a, b and c``; of many, the first ones and how many more there are."""
-    if len(names) > most + 1:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
+def listed(names: Sequence[str], maximum: int = 6) -> str:
+    """``a, b and c``; of many, the first ones and the number of the others."""
+    if len(names) > maximum + 1:
+        return f"{', '.join(names[:maximum])} and {len(names) - maximum} more"
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def code(names: Sequence[str]) -> list[str]:
-    """Each between backticks, which the page and the Markdown show as code."""
+    """Each name between backticks, which is code in Markdown."""
     return [f"`{name}`" for name in names]
 
 
 def times(ratio: float, ends: tuple[float, float], mode: str, whom: str = "") -> str:
-    """How much better: ``2.1 times lower (95% interval 1.9 to 2.3)``.
+    """A ratio in words: ``2.1 times lower (95% interval 1.9 to 2.3 times)``.
 
     Args:
-        ratio: of the better value to the other one.
-        ends: of its interval.
-        mode: "min" where the better is the lower.
-        whom: goes after the word: " than adam".
+        ratio: better value / other value.
+        ends: of the interval of the ratio.
+        mode: "min" if the lower value is better.
+        whom: text after "lower", such as " than adam".
     """
     word = "lower" if mode == "min" else "higher"
     values = (ratio, *sorted(ends, reverse=mode == "min"))

@@ -1,4 +1,4 @@
-"""Intervals and quantiles of what a few seeds have given."""
+"""Confidence intervals of means, Student's t and quantiles, for samples of a few seeds."""
 
 from __future__ import annotations
 
@@ -105,9 +105,7 @@ def rounding_floor(optimum: float) -> float:
 def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
     """The lower quartile, the median and the upper quartile.
 
-    Linear interpolation between order statistics, as numpy does by default: definition 7 of Hyndman
-    and Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996). A
-    quantile that falls strictly between a finite and an infinite value is infinite.
+    A quantile strictly between a finite and an infinite value is infinite, see :func:`quantiles`.
 
     Args:
         values: [n]; a run that diverged is inf, or -inf where larger is better.
@@ -115,15 +113,41 @@ def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
     Raises:
         ValueError: no values, NaN, or both inf and -inf.
     """
-    ordered = sorted(float(value) for value in values)
-    if not ordered:
+    sample = np.fromiter(values, dtype=np.float64)
+    if len(sample) == 0:
         raise ValueError("no values: a median needs at least one")
-    if any(math.isnan(value) for value in ordered):
-        raise ValueError("a value is NaN: a run that diverged has to be given as inf or -inf")
-    if ordered[0] == -math.inf and ordered[-1] == math.inf:
+    if np.isnan(sample).any():
+        raise ValueError("a value is NaN: give a diverged run as inf or -inf")
+    if sample.min() == -math.inf and sample.max() == math.inf:
         raise ValueError("the values hold both inf and -inf: only one of them can be the worst")
-    lower, median, upper = (_quantile(ordered, share) for share in (0.25, 0.5, 0.75))
+    lower, median, upper = quantiles(sample, (0.25, 0.5, 0.75)).tolist()
     return lower, median, upper
+
+
+def quantiles(values: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
+    """Quantiles along the first axis.
+
+    Linear interpolation between order statistics, numpy's default: definition 7 of Hyndman and
+    Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996). numpy's
+    own function gives NaN between a finite and an infinite value; this one gives infinity.
+
+    Args:
+        values: [n, ...], without NaN; infinite where a run diverged.
+        probabilities: [k], in [0, 1].
+
+    Returns:
+        [k, ...].
+    """
+    ordered = np.sort(values, axis=0)
+    found = []
+    for probability in probabilities:
+        position = probability * (len(ordered) - 1)
+        below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf, which is not used
+            between = below + position % 1 * (above - below)
+        infinite = np.where(np.isinf(below), below, above)
+        found.append(np.where(np.isinf(infinite), infinite, between))
+    return np.stack(found)
 
 
 def median_steps(steps: Sequence[float]) -> float:
@@ -164,18 +188,6 @@ def _finite(values: Iterable[float]) -> np.ndarray:
         bad = float(sample[~np.isfinite(sample)][0])
         raise ValueError(f"the value {bad} is not finite: a run that diverged has no mean")
     return sample
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    position = share * (len(ordered) - 1)
-    index = math.floor(position)
-    below, weight = ordered[index], position - index
-    if weight == 0:
-        return below
-    above = ordered[index + 1]
-    if math.isinf(below) or math.isinf(above):
-        return below if math.isinf(below) else above
-    return below + weight * (above - below)
 
 
 def _exp(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Paired differences against a baseline: an estimate and its interval per setting."""
+"""Paired differences against a baseline: a forest plot with 95% intervals."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Differences:
     """Rows of a forest plot.
 
     Args:
-        rows: label, look, comparison and whether a difference can be claimed; from the top down.
-        baseline: the label of what they are compared with.
-        tag: what is compared.
+        rows: label, look, comparison and whether it is significant; from the top down.
+        baseline: label of the baseline.
+        tag: the compared metric.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Differences:
         return bool(shown) and (self._ratio or all(p.scale == "difference" for p in shown))
 
     def figure(self, wide: bool) -> Panel:
-        """The rows, with their labels at the left."""
+        """The forest plot, with labels at the left."""
         left = 14 + int(6.6 * max(len(row[0]) for row in self._rows))
         size = (880 if wide else 390, _ROW * len(self._rows) + 60)
         return Panel(self._draw, *size, (min(left, size[0] // 2), 16, 12, 48))
@@ -64,7 +64,7 @@ class Differences:
         axes.set_xlabel(f"{self._tag}: {how} {self._baseline}", color=GREY)
 
     def _limits(self) -> tuple[float, float]:
-        """Around all estimates and their intervals; what is far wider than the rest is cut off."""
+        """Limits around all estimates and intervals; intervals far wider than the rest are cut."""
         convert = (lambda value: math.log(max(value, 1e-300))) if self._ratio else float
         shown = [pair for _, _, pair, _ in self._rows if pair.low is not None and pair.n > 1]
         middles = [0.0, *(convert(pair.ratio_or_difference or 0.0) for pair in shown)]
@@ -80,7 +80,7 @@ class Differences:
         ends: tuple[float, float],
     ) -> None:  # fmt: skip
         if pair.low is None or pair.high is None or pair.n < 2:
-            why = f"{pair.lost_to_divergence} of {pair.n} lost" if pair.n > 1 else "one seed"
+            why = f"{pair.lost_to_divergence} of {pair.n} diverged" if pair.n > 1 else "one seed"
             axes.annotate(
                 f"no interval: {why}", (0.5, place), xycoords=("axes fraction", "data"),
                 ha="center", va="center_baseline", color=GREY, fontsize=10,

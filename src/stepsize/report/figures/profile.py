@@ -1,4 +1,4 @@
-"""Performance profiles: the share of tasks solved within a factor of the fastest."""
+"""Performance profiles: the share of tasks solved within a multiple of the fastest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepsize.plots.style import GREY
-from stepsize.report.figures.panel import Panel
+from stepsize.report.figures.panel import Panel, large_panel
 from stepsize.report.figures.scales import label_ends, set_x, set_y, title
 from stepsize.report.line_styles import Look
 from stepsize.stats.profiles import Profile
@@ -21,8 +21,8 @@ class ProfileFigure:
     """A profile with one line per solver.
 
     Args:
-        profile: what is drawn.
-        solvers: those that have a line.
+        profile: of all solvers.
+        solvers: those with a line.
         looks: by solver.
     """
 
@@ -33,15 +33,13 @@ class ProfileFigure:
 
     def figure(self, wide: bool) -> Panel:
         """All solvers in one figure."""
-        right = 34 + int(6.6 * max(map(len, self._solvers)))
-        names = 13.5 * len(self._solvers)
-        size = (880, max(380, int(names) + 90)) if wide else (390, max(320, int(names) + 90))
-        return Panel(self._draw, *size, (46, right, 30, 40))
+        height = max(380 if wide else 320, int(13.5 * len(self._solvers)) + 90)
+        return large_panel(self._draw, wide, self._solvers, height)
 
     def _draw(self, axes: Axes) -> None:
         last = max(float(self._profile.taus[-1]) * 1.25, 2.0)
         set_x(axes, 1.0, last, log=True)
-        set_y(axes, 0.0, 1.0, log=False, most=4)
+        set_y(axes, 0.0, 1.0, log=False, maximum=4)
         axes.set_ylim(-0.02, 1.02)
         ends: list[tuple[float, float, str, Look]] = []
         for solver in self._solvers:
