@@ -13,7 +13,7 @@ from synthetic_sweeps import write_sweep
 
 from stepsize.report.report import write_report
 
-WIDTHS = {"a telephone": 390, "a desktop": 1280}
+WIDTHS = {"a phone": 390, "a desktop": 1280}
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 from synthetic_sweeps import write_sweep
 
 
-def compare(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def compare(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stepsize", "compare", *words],
+        [sys.executable, "-m", "stepsize", "compare", *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

@@ -7,10 +7,10 @@ from stepsize.report.labels import grid_of, name_settings, varied_overrides
 from stepsize.report.read import RunRow
 
 
-def row(*words: str, **known: Any) -> RunRow:
+def row(*overrides: str, **known: Any) -> RunRow:
     values = {"optimizer": "adam", "scheduler": "none", "param_groups": "none", "lr": 1e-3} | known
     return RunRow(
-        "s", "r", Path("r"), "compare", "completed", None, "line", seed=0, overrides=words, **values
+        "s", "r", Path("r"), "compare", "completed", None, "line", seed=0, overrides=overrides, **values
     )
 
 

@@ -34,7 +34,7 @@ def curves(run):
 
 
 def seeds_of(sweep, tag, lr=None):
-    """The curves of the runs that have the tag, at one rate."""
+    """The curves of the runs of one learning rate that have the tag."""
     read = CachedCurves()
     runs = [run for run in read_sweep(sweep).runs if lr is None or run.lr == lr]
     found = [read(run)[tag] for run in runs if tag in read(run)]
