@@ -53,7 +53,8 @@ def write_run(
     """
     overrides = {key: str(value) for key, value in overrides.items()}
     task, optimizer = overrides.get("task", "curve"), overrides.get("optimizer", "adam")
-    seed, lr = int(overrides.get("seed", 0)), float(overrides.get("optimizer.lr", _BEST[optimizer][1]))
+    seed = int(overrides.get("seed", 0))
+    lr = float(overrides.get("optimizer.lr", _BEST[optimizer][1]))
     noise = random.Random(f"{task} {overrides} {final}")
     shared = random.Random(f"{task} {seed}").gauss(0, 0.25)
     if final is None:

@@ -34,12 +34,12 @@ class Interval:
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """Student's t interval of the mean: mean -+ t * s / sqrt(n), t with n - 1 degrees of freedom.
 
-    It holds its confidence for Gaussian values at any n >= 2. A percentile bootstrap does not: its
-    95% cover 73% at n = 3 and 84% at n = 5.
+    It is exact for Gaussian values at any n >= 2. A percentile bootstrap is not: its 95% interval
+    covers 73% at n = 3 and 84% at n = 5.
 
     Args:
         values: [n], finite.
-        confidence: the share of such intervals that hold the true mean.
+        confidence: the probability that the interval contains the true mean.
 
     Raises:
         ValueError: no values, a value that is not finite, a confidence outside (0, 1).
@@ -60,16 +60,15 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
 def log_mean_interval(
     values: Iterable[float], confidence: float = 0.95, floor: float = 0.0
 ) -> Interval:
-    """Student's t interval of the geometric mean: :func:`mean_interval` of the log, and back.
+    """Student's t interval of the geometric mean: exp of the :func:`mean_interval` of the log.
 
-    Losses and gaps of different seeds differ by factors, so it is their log that is near Gaussian.
+    Losses and gaps of different seeds differ by factors, so that their log is closer to Gaussian.
 
     Args:
         values: [n], finite and above 0, unless ``floor`` is given.
-        confidence: the share of such intervals that hold the true geometric mean.
-        floor: smaller values, zero and negative ones too, count as this one, and the interval is
-            that of the geometric mean of max(value, floor). Meant for gaps to the optimum that
-            rounding has eaten, see :func:`rounding_floor`; 0 changes nothing.
+        confidence: the probability that the interval contains the true geometric mean.
+        floor: smaller values, also zero and negative ones, count as this one. For gaps to the
+            optimum that are rounding errors, see :func:`rounding_floor`; 0: no floor.
 
     Raises:
         ValueError: as :func:`mean_interval`; a value <= 0 and no floor.
@@ -80,24 +79,22 @@ def log_mean_interval(
         sample = np.maximum(sample, floor)
     elif sample.min() <= 0:
         raise ValueError(
-            f"the value {float(sample.min())} has no logarithm: all have to be above 0, "
-            "or a floor above 0 has to be given"
+            f"the value {float(sample.min())} has no logarithm: all values must be above 0; "
+            "or give a floor above 0"
         )
     interval = mean_interval(np.log(sample), confidence).exp()
-    # The mean of values that are at least the floor is not below it.
+    # The mean of values that are at least the floor is at least the floor.
     return Interval(interval.center, max(interval.low, floor), interval.high, interval.n)
 
 
 def rounding_floor(optimum: float) -> float:
-    """The gap to a known optimum below which float64 shows rounding only.
+    """The gap to a known optimum below which float64 has rounding errors only.
 
-    The loss and the optimum each carry an error of about one unit in the last place, so the gap of
-    the exact minimiser comes out within about two of them, on either side of 0. Four leave room for
-    sums over more data. A gap below that is as good as 0; where f* is 0 it may be exact, and is
-    still as good as 0.
+    The loss and the optimum each have an error of about one unit in the last place, so that the gap
+    of the exact minimizer is within about two units of 0. Four units allow for sums over more data.
 
     Args:
-        optimum: the minimum f*, in the loss's unit; near 0 the unit is taken to be 1.
+        optimum: the minimum f*; below 1 the floor is that of 1.
     """
     return 4 * float(np.finfo(np.float64).eps) * max(1.0, abs(optimum))
 
@@ -108,7 +105,7 @@ def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
     A quantile strictly between a finite and an infinite value is infinite, see :func:`quantiles`.
 
     Args:
-        values: [n]; a run that diverged is inf, or -inf where larger is better.
+        values: [n]; inf for a diverged run, or -inf where larger is better.
 
     Raises:
         ValueError: no values, NaN, or both inf and -inf.
@@ -151,10 +148,9 @@ def quantiles(values: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
 
 
 def median_steps(steps: Sequence[float]) -> float:
-    """The median number of steps to a target, where a run that never met it counts as inf.
+    """The median number of steps to a target; a run that missed it counts as inf.
 
-    It is inf where half of the runs or more missed. With an even number of runs, half of them
-    missing, it lies between a finite value and inf, and so is inf.
+    It is inf if half of the runs or more missed.
 
     Args:
         steps: [n], at least 0; inf for a miss.
@@ -164,18 +160,20 @@ def median_steps(steps: Sequence[float]) -> float:
     """
     wrong = [value for value in steps if not value >= 0]
     if wrong:
-        raise ValueError(f"{wrong[0]} is no number of steps: at least 0, and inf for a miss")
+        raise ValueError(
+            f"steps={wrong[0]}, but a number of steps is at least 0, or inf for a miss"
+        )
     return median_quartiles(steps)[1]
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuse with a ValueError what is not inside (0, 1)."""
+    """Raise ValueError unless confidence is inside (0, 1)."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}, but it has to be inside (0, 1), such as 0.95")
 
 
 def check_floor(floor: float) -> None:
-    """Refuse with a ValueError what is negative or not finite."""
+    """Raise ValueError if floor is negative or not finite."""
     if not 0 <= floor < math.inf:
         raise ValueError(f"floor={floor}, but it has to be finite and at least 0")
 
@@ -186,7 +184,7 @@ def _finite(values: Iterable[float]) -> np.ndarray:
         raise ValueError("no values: a mean needs at least one")
     if not np.isfinite(sample).all():
         bad = float(sample[~np.isfinite(sample)][0])
-        raise ValueError(f"the value {bad} is not finite: a run that diverged has no mean")
+        raise ValueError(f"the value {bad} is not finite: a diverged run has no mean")
     return sample
 
 
@@ -202,7 +200,7 @@ def t_quantile(p: float, df: int) -> float:
 
     By bisection on the finite series for the probability of |T| <= t: Abramowitz and Stegun,
     Handbook of Mathematical Functions, 26.7.3 (odd df) and 26.7.4 (even df). The relative error is
-    below 1e-10 for p from 1e-5 to 1 - 1e-5; further out, the rounding of 1 - p begins to show.
+    below 1e-10 for p from 1e-5 to 1 - 1e-5; further out, the rounding of 1 - p matters.
 
     Args:
         p: the probability below the quantile, inside (0, 1).

@@ -1,4 +1,4 @@
-"""Two settings compared seed by seed."""
+"""Paired comparison of two hyperparameter settings by seed: interval, sign tests, Holm."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from stepsize.stats.intervals import Interval, check_confidence, check_floor, me
 
 @dataclass(frozen=True)
 class Paired:
-    """How a setting compares with a baseline at the seeds that both have.
+    """Comparison of a hyperparameter setting with a baseline at their common seeds.
 
     Attributes:
-        n: the number of common seeds, diverged and failed runs included.
+        n: number of common seeds, including diverged and failed runs.
         ratio_or_difference: the geometric mean of ours / baseline, or the mean of ours - baseline,
-            by ``scale``; None where a run diverged or failed, or n is 0.
+            see ``scale``; None if a run diverged or failed, or n is 0.
         low: lower end of its confidence interval; None likewise.
         high: upper end; None likewise.
-        p: two-sided, not adjusted for the number of comparisons (see :func:`holm`): of the
-            sign-flip test of the mean, or of the sign test where a run diverged or failed. None
-            where n is 0.
+        p: two-sided p of the sign-flip test of the mean, or of the sign test if a run diverged or
+            failed; None if n is 0. It is not adjusted for several comparisons, see :func:`holm`.
         wins: seeds at which ours is better; a finite value is better than a run that diverged.
         losses: seeds at which the baseline is better.
         ties: seeds with equal values, or with both runs diverged or failed.
-        lost_to_divergence: seeds at which a run of either side diverged or failed, so that they
-            have no ratio or difference.
+        lost_to_divergence: seeds without a ratio or difference, because a run of either side
+            diverged or failed.
         scale: "ratio" where all values are above 0, else "difference".
-        verdict: of ours: "better", "worse", "not distinguishable", "identical" or "nothing can be
-            claimed at 5% with N seeds".
-        note: what the reader has to know besides; may be empty.
+        verdict: on ours: "better", "worse", "not significant", "identical" or "not testable at 5%
+            with N seeds".
+        note: remarks on the data; may be empty.
     """
 
     n: int
@@ -58,19 +57,19 @@ def paired(
     confidence: float = 0.95,
     floor: float = 0.0,
 ) -> Paired:
-    """Compare by common seeds: the same start and the same batches on both sides.
+    """Compare at common seeds, where both sides have equal initial weights and batches.
 
-    A difference is claimed only where Student's t interval and the sign-flip test both show it.
-    Where a run diverged or failed there is no interval: to drop the pair would flatter, and no
-    number can stand for it. Wins and losses and the exact sign test take its place.
+    A difference is significant if Student's t interval and the sign-flip test both show it. If a
+    run diverged or failed, there is no interval: a dropped pair would be a bias, and no number can
+    replace it. The exact sign test of wins and losses is used instead.
 
     Args:
-        ours: the final value by seed; None, inf or NaN where the run diverged or failed.
-        baseline: the same of the setting to compare with.
-        mode: "min" where smaller is better, "max" where larger is.
+        ours: the final value by seed; None, inf or NaN if the run diverged or failed.
+        baseline: the final value of the baseline by seed, likewise.
+        mode: "min" if smaller is better, "max" if larger is better.
         confidence: of the interval; 1 - confidence is the level of the verdict.
-        floor: smaller values count as this one. For gaps to a known optimum, where what lies below
-            is rounding (:func:`stepsize.stats.intervals.rounding_floor`); 0 changes nothing.
+        floor: smaller values count as this one. For gaps to a known optimum, whose smaller values
+            are rounding errors (:func:`stepsize.stats.intervals.rounding_floor`); 0: no floor.
 
     Raises:
         ValueError: unknown mode, confidence outside (0, 1), floor negative or not finite.
@@ -115,11 +114,11 @@ def paired(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """P values adjusted for their number, so that one level holds for all claims together.
+    """P values adjusted for several comparisons: Holm's correction.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6 (1979). It needs no independence, so it may be used for many optimizers against
-    one baseline, and is never weaker than Bonferroni's.
+    Statistics 6 (1979). It controls the probability of any false claim, needs no independence, so
+    that one baseline may be in all comparisons, and is at least as powerful as Bonferroni's.
 
     Args:
         p_values: in [0, 1], by name. The adjusted ones come back in the same order.
@@ -141,13 +140,13 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def _verdict(
     effect: Interval | None, p: float | None, lead: int, n: int, confidence: float, mode: str
 ) -> tuple[str, str]:
-    """The verdict, and the reason where one of two signs of a difference is missing."""
+    """The verdict, and a remark if interval and test disagree."""
     level = 1 - confidence
     if p is None or 2 / 2**n > level:
         seeds = "1 seed" if n == 1 else f"{n} seeds"
-        return f"nothing can be claimed at {100 * level:g}% with {seeds}", ""
+        return f"not testable at {100 * level:g}% with {seeds}", ""
     if effect is None:
-        return ("better" if lead > 0 else "worse") if p <= level else "not distinguishable", ""
+        return ("better" if lead > 0 else "worse") if p <= level else "not significant", ""
     shows = {
         "the interval": effect.low > 0 or effect.high < 0,
         f"the sign-flip p={p:.2g}": p <= level,
@@ -155,9 +154,9 @@ def _verdict(
     if all(shows.values()):
         return ("better" if (effect.center < 0) == (mode == "min") else "worse"), ""
     if not any(shows.values()):
-        return "not distinguishable", ""
+        return "not significant", ""
     one, other = sorted(shows, key=shows.__getitem__, reverse=True)
-    return "not distinguishable", f"{one} shows a difference, {other} does not"
+    return "not significant", f"{one} shows a difference, {other} does not"
 
 
 def _notes(
@@ -172,14 +171,14 @@ def _notes(
         )
     raised = sum(value is not None and value < floor for value in (*ours, *baseline))
     if raised and floor > 0:
-        notes.append(f"below {floor:.2g}, which is rounding, and counted as that: {raised} values")
+        notes.append(f"{raised} values below the rounding error {floor:.2g} count as {floor:.2g}")
     if len(measured) > 1 and len(set(ours)) == len(set(baseline)) == 1 and ours != baseline:
         notes.append(
-            "every seed gives the same values: if the seed changes nothing, this is one run, not "
-            f"{len(measured)}"
+            f"all {len(measured)} seeds give equal values: if the seed has no effect, they are one "
+            "run"
         )
     if unpaired:
-        notes.append(f"seeds of one side only, left out: {unpaired}")
+        notes.append(f"skipped seeds of one side only: {unpaired}")
     return notes
 
 
@@ -192,7 +191,7 @@ def _at_least(value: float | None, floor: float) -> float | None:
 
 
 def _outcome(ours: float | None, baseline: float | None, mode: str) -> int:
-    """1 where ours wins, -1 where it loses, 0 for a tie."""
+    """1 if ours wins, -1 if it loses, 0 for a tie."""
     if ours is None or baseline is None:
         return (ours is not None) - (baseline is not None)
     return ((ours < baseline) - (ours > baseline)) * (1 if mode == "min" else -1)
@@ -204,12 +203,12 @@ _SAMPLING_SEED = 0  # the same data give the same p
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """The two-sided p of the mean of paired differences, by flipping their signs.
+    """The two-sided p of the mean of paired differences: Fisher's sign-flip test.
 
-    Under the null hypothesis each difference is as likely with the other sign: Fisher, The Design
-    of Experiments (1935), section 21. All 2^n flips are counted up to n = 16; above, 19,999 of them
-    are drawn, and the data's own is added (Phipson and Smyth, "Permutation p-values should never be
-    zero", 2010). The least possible p is 2 / 2^n: 0.25 at n = 3, 0.0625 at 5.
+    Under the null hypothesis both signs of a difference are equally likely: Fisher, The Design of
+    Experiments (1935), section 21. All 2^n flips are counted up to n = 16; above, 19,999 are drawn,
+    and the observed one is added (Phipson and Smyth, "Permutation p-values should never be
+    zero", 2010). The smallest possible p is 2 / 2^n: 0.25 at n = 3, 0.0625 at n = 5.
 
     Args:
         differences: [n], finite, n >= 1.
@@ -219,10 +218,10 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         return 1.0
     unit = values.max()
     observed = abs(math.fsum(value / unit for value in differences))
-    observed -= 1e-12 * len(values)  # sums that are equal but for rounding count as equal
+    observed -= 1e-12 * len(values)  # sums equal up to rounding count as equal
     first, *others = values / unit
     if len(values) <= _EXACT_UP_TO:
-        sums = np.array([first])  # its sign can stay: the other half mirrors this one
+        sums = np.array([first])  # its sign is fixed: the other half is symmetric
         for value in others:
             sums = np.concatenate([sums + value, sums - value])
         return float(np.mean(np.abs(sums) >= observed))
@@ -234,7 +233,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
 
 
 def sign_test_p(wins: int, losses: int) -> float:
-    """The exact two-sided p of the sign test; ties are left out.
+    """The exact two-sided p of the sign test, without ties.
 
     Dixon and Mood, "The statistical sign test", JASA 41 (1946).
     """

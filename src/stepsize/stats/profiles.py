@@ -1,4 +1,4 @@
-"""Performance profiles: many solvers on many problems in one plot."""
+"""Performance profiles of many solvers on many problems (Dolan and Moré, 2002)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MINIMUM_PROBLEMS = 4  # below that, a profile has too few levels to say more than the table does
+MINIMUM_PROBLEMS = 4  # with fewer, the profile has too few levels to be useful
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Profile:
     """For each solver, the share of problems solved at a cost of at most tau times the best one.
 
     The shares are step functions, continuous from the right: ``shares[solver][i]`` holds from
-    ``taus[i]`` up to, not including, ``taus[i + 1]``, and the last one for ever (a plot of steps
-    "post"). The value at tau = 1 is the share of problems on which the solver is the best or ties
-    with it; the last one is the share that it solves at all.
+    ``taus[i]`` to ``taus[i + 1]``, without the latter, and the last one to infinity. The share at
+    tau = 1 is that of the problems on which the solver is the best; the last share is that of the
+    problems that it solves.
 
     Attributes:
-        solvers: as they were given.
+        solvers: in the given order.
         taus: [k], rising from 1: the ratios at which a share changes.
         shares: by solver [k], in [0, 1].
     """
@@ -33,18 +33,18 @@ class Profile:
 
 
 def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
-    """The performance profiles of Dolan and More.
+    """Compute the performance profiles of Dolan and Moré.
 
     "Benchmarking optimization software with performance profiles", Mathematical Programming 91
     (2002). The ratio of a solver on a problem is its cost over the least cost of any solver there.
-    A problem that nobody solved counts in the denominator, for everybody.
+    A problem without a solution counts in the denominator of all solvers.
 
-    The profile tells which solver is best at each tau. It does not rank the others: take the best
-    away, and two of them can change places (Gould and Scott, "A note on performance profiles for
+    The profile shows the best solver at each tau. It does not rank the others: without the best
+    solver, two others can change places (Gould and Scott, "A note on performance profiles for
     benchmarking software", ACM Transactions on Mathematical Software 43, 2016).
 
     Args:
-        costs: by solver and problem, above 0, such as the median steps to a target; inf where the
+        costs: by solver and problem, above 0, such as the median steps to a target; inf if the
             solver failed.
 
     Raises:

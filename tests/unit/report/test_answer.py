@@ -46,7 +46,9 @@ def test_with_fewer_than_six_seeds_no_difference_is_significant(tmp_path: Path, 
     assert "better than" not in text(found)
 
 
-def test_many_comparisons_with_few_seeds_have_no_significant_difference_and_the_reason(tmp_path: Path):
+def test_many_comparisons_with_few_seeds_have_no_significant_difference_and_the_reason(
+    tmp_path: Path,
+):
     varied = {"optimizer": ["sgd", "adam", "nadam", "rmsprop"], "seed": range(6)}
     found = answered(tmp_path / "s", varied)
     assert "With 6 common seeds and 3 comparisons no difference can be significant" in text(found)

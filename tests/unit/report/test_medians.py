@@ -57,7 +57,7 @@ def test_of_several_tasks_each_has_its_own(tmp_path):
     }  # fmt: skip
 
 
-def test_runs_that_chose_the_rates_are_kept_apart_from_those_that_judge_them(tmp_path):
+def test_runs_of_the_tuning_stage_have_medians_of_their_own(tmp_path):
     varied = {"optimizer": ["adam"], "optimizer.lr": [0.01, 0.1], "seed": [0, 1, 2, 3]}
     stages = {RUN.format(lr=lr, seed=seed): "tune" for lr in (0.01, 0.1) for seed in (0, 1)}
     stages |= {RUN.format(lr=0.01, seed=seed): "test" for seed in (2, 3)}
@@ -119,7 +119,7 @@ def test_where_half_of_the_seeds_have_diverged_the_median_ends(tmp_path):
     assert all(np.isfinite(list(values.values())).all() for values in shown.values())
 
 
-def test_of_a_metric_that_shall_be_large_the_worst_is_at_the_bottom(tmp_path):
+def test_if_larger_is_better_a_diverged_run_is_the_smallest(tmp_path):
     runs = read_sweep(diverging(tmp_path / "s", {0: 200}, seeds=3)).runs
     reader = CachedCurves()
 
@@ -151,14 +151,14 @@ def test_a_seed_that_diverged_before_its_first_validation_counts_too(tmp_path):
     assert steps[0] == 200  # until then nothing is known of the third
 
 
-def test_a_rate_is_that_of_the_runs_that_went_on(tmp_path):
+def test_a_learning_rate_is_the_median_over_runs_that_did_not_diverge(tmp_path):
     (run,) = written(diverging(tmp_path / "s", {0: 100, 1: 100}, seeds=3)).iterdir()
     shown = curves(run)
     assert shown["lr/default"][400] == pytest.approx(0.01)
     assert not any(tag.startswith("quartiles/lr") for tag in shown)
 
 
-def test_runs_of_which_nothing_is_known_do_not_count(tmp_path):
+def test_runs_that_did_not_finish_do_not_count(tmp_path):
     special = {
         "optimizer=adam,seed=0": {"status": "failed", "end": 100},
         "optimizer=adam,seed=1": {"status": "interrupted", "end": 100},
@@ -173,7 +173,7 @@ def test_runs_of_which_nothing_is_known_do_not_count(tmp_path):
     assert max(shown) == 400
 
 
-def test_with_one_seed_there_is_nothing_to_aggregate(tmp_path):
+def test_with_one_seed_there_are_no_medians(tmp_path):
     sweep = write_sweep(tmp_path / "s", {"optimizer": ["sgd", "adam"], "seed": [0]})
     assert not written(sweep).exists()
 

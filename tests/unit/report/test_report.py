@@ -118,10 +118,7 @@ def test_three_tasks_give_none_and_say_what_is_missing(tmp_path: Path):
     varied = {"task": ["line", "curve", "blobs"], "optimizer": ["sgd", "nadam"], "seed": range(2)}
     report = written(tmp_path, varied)
     assert not (report / "profiles.png").exists()
-    assert (
-        "4 tasks with a target; here 2 methods on 3 tasks."
-        in (report / "report.md").read_text()
-    )
+    assert "4 tasks with a target; here 2 methods on 3 tasks." in (report / "report.md").read_text()
 
 
 def test_what_was_run_names_grid_commands_versions_and_what_went_wrong(tmp_path: Path):
