@@ -18,7 +18,7 @@ from stepsize.report.curves import CurveReader
 from stepsize.report.document import Chapter, Figure, Folded, Part, Text, bullets
 from stepsize.report.figures.differences import Differences
 from stepsize.report.figures.learning import LearningCurves
-from stepsize.report.figures.profile import ProfileFigure
+from stepsize.report.figures.profile import profile_panel
 from stepsize.report.figures.sensitivity import Sensitivity
 from stepsize.report.line_styles import Look, ordered_looks
 from stepsize.report.read import Sweep
@@ -95,12 +95,8 @@ class TaskChapters:
         if not learning.leaders:
             return
         what = f"{self.comparison.measure.tag} against optimizer steps on {self.comparison.task}"
-        yield Figure(
-            f"curves-{self.slug}",
-            f"{what}, one line per setting",
-            learning.overview(wide=True),
-            learning.overview(wide=False),
-        )
+        wide, narrow = learning.overview(wide=True), learning.overview(wide=False)
+        yield Figure(f"curves-{self.slug}", f"{what}, one line per setting", wide, narrow)
         notes = [
             "Thin lines are single seeds, bold lines are medians over seeds."
             if learning.seeds_in_overview
@@ -115,11 +111,8 @@ class TaskChapters:
             notes.append(f"Not drawn: {count(lost, 'run')} that failed or did not end.")
         yield Text(" ".join(notes), True)
         if not learning.seeds_in_overview:
-            yield Figure(
-                f"curves-{self.slug}-each",
-                f"{what}, one panel per setting with all seeds",
-                panels=learning.panels(),
-            )
+            alt = f"{what}, one panel per setting with all seeds"
+            yield Figure(f"curves-{self.slug}-each", alt, panels=learning.panels())
             yield Text(
                 "One panel per setting: single seeds are thin, the median is bold, the medians of "
                 "the other settings are grey.",
@@ -173,12 +166,9 @@ class TaskChapters:
         ]
         drawing = Differences(rows, name, tag)
         if drawing.there_are_any and comparison.seed_matters:
-            yield Figure(
-                f"differences-{self.slug}",
-                f"{tag} relative to {name} on {comparison.task}, with 95% intervals",
-                drawing.figure(wide=True),
-                drawing.figure(wide=False),
-            )
+            alt = f"{tag} relative to {name} on {comparison.task}, with 95% intervals"
+            wide, narrow = drawing.figure(wide=True), drawing.figure(wide=False)
+            yield Figure(f"differences-{self.slug}", alt, wide, narrow)
             yield Text(
                 "Lines are 95% intervals, not adjusted for the number of comparisons. A full "
                 "mark is a difference that is significant at 5% after Holm's correction.",
@@ -223,13 +213,9 @@ def profile_parts(
         "of the steps of the fastest (median over seeds; Dolan and Moré, 2002)."
     )
     if solving:
-        drawing = ProfileFigure(profile, solving, looks)
-        yield Figure(
-            "profiles",
-            "share of tasks solved against the multiple of the fastest",
-            drawing.figure(wide=True),
-            drawing.figure(wide=False),
-        )
+        wide, narrow = (profile_panel(profile, solving, looks, wide) for wide in (True, False))
+        alt = "share of tasks solved against the multiple of the fastest"
+        yield Figure("profiles", alt, wide, narrow)
     never = [solver for solver in profile.solvers if solver not in solving]
     if never:
         yield Text(f"Met no target on any task: {listed(code(never), maximum=20)}.", True)

@@ -81,12 +81,21 @@ def _for_csv(*attributes: str) -> list[Column]:
     return [Column(name, attrgetter(name), shown=_never) for name in attributes]
 
 
-def _count(title: str, status: str, always: bool = False) -> Column:
-    """How many runs of a setting ended with a status."""
+def _count(status: str, shown: bool = False) -> Column:
+    """The number of runs with a status; hidden if it is 0 everywhere, unless always shown."""
+    return Column(
+        status,
+        of_setting=lambda entry: str(entry.count(status)),
+        shown=lambda comparison: shown or any(e.count(status) for e in comparison.entries),
+    )
+
+
+def _mean(title: str, interval: str, log: bool) -> Column:
     return Column(
         title,
-        of_setting=lambda entry: str(entry.count(status)),
-        shown=lambda comparison: always or any(e.count(status) for e in comparison.entries),
+        of_setting=lambda entry: entry.mean.center if entry.mean else None,
+        legend=f"If a run diverged, no mean is given. The interval is {interval}.",
+        shown=lambda comparison: comparison.measure.log == log,
     )
 
 
@@ -94,49 +103,37 @@ def _has_target(comparison: TaskComparison) -> bool:
     return any(entry.target_steps for entry in comparison.entries)
 
 
+def _hits(entry: Entry) -> str:
+    return f"{entry.hits}/{len(entry.target_steps)}" if entry.target_steps else NOTHING
+
+
 def _target_legend(comparison: TaskComparison) -> str:
-    targets = {
-        f"{run.target.metric} of {shown_number(str(run.target.value))}"
-        for run in comparison.runs
-        if run.target is not None
-    }
-    return f"Hits are the runs that met the target: {listed(sorted(targets))}."
+    targets = [run.target for run in comparison.runs if run.target is not None]
+    named = {f"{target.metric} of {shown_number(str(target.value))}" for target in targets}
+    return f"Hits are the runs that met the target: {listed(sorted(named))}."
 
 
 # The first column of every table is the hyperparameter setting.
 COLUMNS: list[Column] = [
-    *_for_csv(
-        "sweep", "run", "stage", "status", "reason", "task", "optimizer", "scheduler",
-        "param_groups", "seed", "lr",
-    ),
+    *_for_csv("sweep", "run", "stage", "status", "reason", "task", "optimizer", "scheduler"),
+    *_for_csv("param_groups", "seed", "lr"),
     Column(
         "n",
         of_setting=lambda entry: str(entry.n),
         legend="n is the number of seeds whose run completed or diverged.",
     ),
-    _count("diverged", "diverged", always=True),
-    _count("failed", "failed", always=True),
-    _count("interrupted", "interrupted"),
-    _count("missing", "missing"),
+    _count("diverged", shown=True),
+    _count("failed", shown=True),
+    _count("interrupted"),
+    _count("missing"),
     *_for_csv("steps", "monitor", "mode", "objective", "optimum"),
     Column(
         "final\nmedian",
-        of_setting=lambda entry: entry.median,
+        of_setting=attrgetter("median"),
         legend="The median counts a diverged run as infinitely bad.",
     ),
-    Column(
-        "final\ngeo. mean",
-        of_setting=lambda entry: entry.mean.center if entry.mean else None,
-        legend="If a run diverged, no mean is given. "
-        "The interval is Student's t interval, computed from the logarithms.",
-        shown=lambda comparison: comparison.measure.log,
-    ),
-    Column(
-        "final\nmean",
-        of_setting=lambda entry: entry.mean.center if entry.mean else None,
-        legend="If a run diverged, no mean is given. The interval is Student's t interval.",
-        shown=lambda comparison: not comparison.measure.log,
-    ),
+    _mean("final\ngeo. mean", "Student's t interval, computed from the logarithms", log=True),
+    _mean("final\nmean", "Student's t interval", log=False),
     Column(
         "95% interval\nof the mean",
         of_setting=lambda entry: bounds(entry.mean) or NOTHING,
@@ -144,19 +141,12 @@ COLUMNS: list[Column] = [
     ),
     Column(
         "best\nmedian",
-        of_setting=lambda entry: entry.best,
+        of_setting=attrgetter("best"),
         legend="Best is the best value during a run.",
     ),
     Column("target_metric", lambda run: run.target and run.target.metric, shown=_never),
     Column("target_value", lambda run: run.target and run.target.value, shown=_never),
-    Column(
-        "hits",
-        of_setting=lambda entry: (
-            f"{entry.hits}/{len(entry.target_steps)}" if entry.target_steps else NOTHING
-        ),
-        legend=_target_legend,
-        shown=_has_target,
-    ),
+    Column("hits", of_setting=_hits, legend=_target_legend, shown=_has_target),
     Column(
         "steps to\ntarget",
         attrgetter("target_steps"),

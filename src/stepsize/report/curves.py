@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,17 +17,10 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 CurveReader = Callable[[RunRow], Curves]
 
 
-class CachedCurves:
-    """Reads each run's ``metrics.csv`` once: ``curves(run)``."""
-
-    def __init__(self) -> None:
-        self._read: dict[Path, Curves] = {}
-
-    def __call__(self, run: RunRow) -> Curves:
-        """The run's curves; empty without a ``metrics.csv``."""
-        if run.folder not in self._read:
-            self._read[run.folder] = read_curves(run.folder / "metrics.csv")
-        return self._read[run.folder]
+def cached_curves() -> CurveReader:
+    """A function of a run that reads each ``metrics.csv`` once; empty without one."""
+    read = functools.cache(read_curves)
+    return lambda run: read(run.folder / "metrics.csv")
 
 
 def read_curves(file: Path) -> Curves:

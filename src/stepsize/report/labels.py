@@ -35,10 +35,6 @@ class Setting:
     values: tuple[tuple[str, str], ...]
     optimizer: str
 
-    def value(self, key: str) -> str | None:
-        """The value of a key that varies; None for any other key."""
-        return dict(self.values).get(key)
-
     def marked(self, mark: str) -> Setting:
         """The same setting with a mark that distinguishes it from one with the same label."""
         return replace(self, label=f"{self.label} {mark}", values=(*self.values, ("", mark)))

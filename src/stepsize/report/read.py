@@ -90,10 +90,7 @@ class Sweep:
     Attributes:
         folder: its path.
         name: the sweep's name; else the folder's.
-        config: name of its ``conf/sweep`` file, if it has one.
         commands: every command that added runs; empty if not recorded.
-        varied: the keys that the command varied; empty if not recorded.
-        jobs: the planned jobs of ``sweep.json``; empty without one.
         left_out: ``{"overrides", "reason"}`` of each skipped combination.
         baseline: the baseline that the sweep names, if any.
         versions: of the packages that affect the numbers.
@@ -102,10 +99,7 @@ class Sweep:
 
     folder: Path
     name: str
-    config: str | None
     commands: tuple[str, ...]
-    varied: tuple[str, ...]
-    jobs: tuple[Mapping[str, Any], ...]
     left_out: tuple[Mapping[str, Any], ...]
     baseline: str | None
     versions: Mapping[str, str]
@@ -134,10 +128,7 @@ def read_sweep(folder: Path) -> Sweep:
     return Sweep(
         folder=folder,
         name=name,
-        config=plan.get("sweep"),
         commands=tuple(commands),
-        varied=tuple(plan.get("varied") or ()),
-        jobs=tuple(jobs),
         left_out=tuple(plan.get("left_out") or ()),
         baseline=plan.get("baseline"),
         versions=plan.get("versions") or next((row.versions for row in rows if row.versions), {}),

@@ -10,7 +10,7 @@ from pathlib import Path
 from stepsize.report.answer import answer
 from stepsize.report.chapters import TaskChapters, profile_parts, run_parts
 from stepsize.report.columns import write_results
-from stepsize.report.curves import CachedCurves, CurveReader
+from stepsize.report.curves import CurveReader, cached_curves
 from stepsize.report.document import (
     Chapter,
     Document,
@@ -51,8 +51,8 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
     sweeps = [read_sweep(folder) for folder in different.values()]
     rows = [run for sweep in sweeps for run in sweep.runs]
     settings = name_settings(rows)
-    curves_of = CachedCurves()
-    document = build_document(sweeps, settings, curves_of, baseline)
+    curves_of = cached_curves()
+    document = _document(sweeps, settings, curves_of, baseline)
     out.mkdir(parents=True, exist_ok=True)
     write_results(out / "results.csv", rows, settings)
     for old in out.glob("*.png"):
@@ -81,23 +81,12 @@ def _write(file: Path, text: str) -> None:
     os.replace(part, file)
 
 
-def build_document(
+def _document(
     sweeps: Sequence[Sweep],
     settings: Sequence[Setting],
     curves_of: CurveReader,
     baseline: str | None,
 ) -> Document:
-    """Build all parts of the report.
-
-    Args:
-        sweeps: at least one.
-        settings: the hyperparameter setting of each run of each sweep, in order.
-        curves_of: reads a run's curves.
-        baseline: see :func:`write_report`.
-
-    Raises:
-        ValueError: an unknown baseline.
-    """
     rows = [run for sweep in sweeps for run in sweep.runs]
     comparisons = compare_tasks(rows, settings)
     check_baseline(comparisons, baseline)

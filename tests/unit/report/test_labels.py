@@ -46,7 +46,7 @@ def test_one_number_written_in_two_ways_is_one_setting():
     first, second = name_settings(
         [row("optimizer.lr=1e-3", "optimizer.eps=1e-8"), row("optimizer.lr=0.001", lr=1e-3)]
     )
-    assert first.value("optimizer.lr") is None
+    assert "optimizer.lr" not in dict(first.values)
     assert first.label == "adam eps=1e-8"
     assert second.label == "adam eps=default"
 

@@ -17,39 +17,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class ProfileFigure:
-    """A profile with one line per solver.
+def profile_panel(
+    profile: Profile, solvers: Sequence[str], looks: Mapping[str, Look], wide: bool
+) -> Panel:
+    """The profile of some solvers, one line each."""
 
-    Args:
-        profile: of all solvers.
-        solvers: those with a line.
-        looks: by solver.
-    """
-
-    def __init__(self, profile: Profile, solvers: Sequence[str], looks: Mapping[str, Look]) -> None:
-        self._profile = profile
-        self._solvers = solvers
-        self._looks = looks
-
-    def figure(self, wide: bool) -> Panel:
-        """All solvers in one figure."""
-        height = max(380 if wide else 320, int(13.5 * len(self._solvers)) + 90)
-        return large_panel(self._draw, wide, self._solvers, height)
-
-    def _draw(self, axes: Axes) -> None:
-        last = max(float(self._profile.taus[-1]) * 1.25, 2.0)
+    def draw(axes: Axes) -> None:
+        last = max(float(profile.taus[-1]) * 1.25, 2.0)
         set_x(axes, 1.0, last, log=True)
         set_y(axes, 0.0, 1.0, log=False, maximum=4)
         axes.set_ylim(-0.02, 1.02)
         ends: list[tuple[float, float, str, Look]] = []
-        for solver in self._solvers:
-            look = self._looks[solver]
-            shares = self._profile.shares[solver]
+        for solver in solvers:
+            look, shares = looks[solver], profile.shares[solver]
             axes.step(
-                np.append(self._profile.taus, last), np.append(shares, shares[-1]), where="post",
+                np.append(profile.taus, last), np.append(shares, shares[-1]), where="post",
                 color=look.colour, linestyle=look.linestyle, linewidth=1.8, clip_on=False,
             )  # fmt: skip
             ends.append((last, float(shares[-1]) - 1e-6 * len(ends), solver, look))
         title(axes, "share of tasks solved", "", 12)
         axes.set_xlabel("steps to the target, as a multiple of the fastest", color=GREY)
         label_ends(axes, ends, room=22)
+
+    height = max(380 if wide else 320, int(13.5 * len(solvers)) + 90)
+    return large_panel(draw, wide, solvers, height)
