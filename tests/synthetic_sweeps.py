@@ -1,4 +1,4 @@
-"""Sweep folders as a sweep leaves them, written in a moment: numbers made up, layout true."""
+"""Writes sweep folders with synthetic numbers in the real layout."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def write_run(
     """One run's folder.
 
     Args:
-        folder: is made.
+        folder: is created.
         overrides: task, optimizer, seed and any other override.
         steps: of the whole run.
         points: logged rows.
-        known: whether the optimum is, so that there is a gap.
-        status: as in result.json; "interrupted" leaves none.
-        end: a run that is not complete stops at this step; a diverged one with nan.
+        known: whether the optimum is known, so that there is a gap.
+        status: as in result.json; an interrupted run has none.
+        end: last step of a run that does not complete; a diverged run is nan there.
         final: the last gap; by default a function of the optimizer and its learning rate.
         level: the optimum.
         target: of the gap, or of the loss where the optimum is not known; None for no target.
@@ -126,9 +126,9 @@ def write_sweep(
     """A sweep's folder: every combination of ``varied``, with a plan.
 
     Args:
-        folder: is made.
+        folder: is created.
         varied: values by key.
-        stages: the stage by run name; "compare" otherwise.
+        stages: the stage by run name; "compare" by default.
         special: options of :func:`write_run` by run name; ``{"status": "missing"}`` writes none.
         **options: of all runs.
     """
@@ -173,7 +173,7 @@ def write_sweep(
 
 
 def compared(*folders: Path) -> list[TaskComparison]:
-    """What the report makes of these sweeps, by task."""
+    """The comparisons of these sweeps, by task."""
     rows = [run for folder in folders for run in read_sweep(folder).runs]
     return compare_tasks(rows, name_settings(rows))
 

@@ -1,4 +1,4 @@
-"""The answer for one task in sentences: which setting is best, by how much, and how sure it is."""
+"""The answer for one task in sentences: the best setting, by how much, and how surely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chapters of a report: one per task, performance profiles, and the list of what was run."""
+"""The chapters of a report: each task, performance profiles, and the runs themselves."""
 
 from __future__ import annotations
 
@@ -244,14 +244,13 @@ def run_parts(sweeps: Sequence[Sweep]) -> Iterator[Part]:
         yield Text(f"All {count(len(rows), 'run')} completed.")
     skipped = [job for sweep in sweeps for job in sweep.left_out]
     if skipped:
-        yield Text("Skipped, because the combination cannot run:")
-        yield Text(bullets([f"`{' '.join(job['overrides'])}`: {job['reason']}" for job in skipped]))
+        lines = [f"`{' '.join(job['overrides'])}`: {job['reason']}" for job in skipped]
+        yield Text(f"Skipped, because the combination cannot run:\n\n{bullets(lines)}")
     commands = [command for sweep in sweeps for command in sweep.commands]
     if commands:
-        yield Text("To repeat it:")
-        yield Text("\n".join(["```bash", *commands, "```"]))
+        yield Text("\n".join(["To repeat it:\n", "```bash", *commands, "```"]))
     recorded = [*(sweep.versions for sweep in sweeps), *(run.versions for run in rows)]
     versions = {tuple(sorted(each.items())) for each in recorded if each}
     several = f"**The runs have {len(versions)} different sets of versions:**"
-    yield Text(several if len(versions) > 1 else "Versions:")
-    yield Text(bullets([", ".join(" ".join(pair) for pair in each) for each in sorted(versions)]))
+    lines = [", ".join(" ".join(pair) for pair in each) for each in sorted(versions)]
+    yield Text(f"{several if len(versions) > 1 else 'Versions:'}\n\n{bullets(lines)}")

@@ -1,4 +1,4 @@
-r"""The columns of the report's tables and of ``results.csv``; append your own to ``COLUMNS``.
+r"""Columns of the report's tables and of ``results.csv``; append your own to ``COLUMNS``.
 
 One :class:`Column` gives a value of each run, which ``results.csv`` has, and a summary over the
 seeds of a hyperparameter setting, which ``report.html`` and ``report.md`` show. A column of your
@@ -136,7 +136,7 @@ COLUMNS: list[Column] = [
     _mean("final\nmean", "Student's t interval", log=False),
     Column(
         "95% interval\nof the mean",
-        of_setting=lambda entry: bounds(entry.mean) or NOTHING,
+        of_setting=lambda entry: bounds(entry.mean),
         shown=lambda comparison: comparison.seed_matters,
     ),
     Column(
@@ -237,7 +237,7 @@ def _best(tag: str) -> Column:
 def write_results(file: Path, rows: Sequence[RunRow], settings: Sequence[Setting]) -> None:
     """Write ``results.csv``: every run of every sweep, whatever its status.
 
-    A cell is empty where there is no value: a value that was not finite, or a learning rate that
+    A cell is empty without a value: one that was not finite, or a learning rate that
     an optimizer does not have. ``target_steps`` is ``inf`` for a miss. ``final`` and ``best`` are
     as logged, also in diverged runs: see ``status``.
 
@@ -275,7 +275,7 @@ def differences_table(
             label,
             str(pair.n),
             number(pair.ratio_or_difference),
-            _interval(pair) if comparison.seed_matters else NOTHING,
+            bounds(pair) if comparison.seed_matters else NOTHING,
             f"{pair.wins}/{pair.n}",
             p_value(adjusted) if comparison.seed_matters else NOTHING,
             verdict(comparison, pair, adjusted),
@@ -283,12 +283,6 @@ def differences_table(
         for label, (pair, adjusted) in pairs.items()
     ]
     return Table(titles, rows, "lrrrrrl", [looks.get(label) for label in pairs])
-
-
-def _interval(pair: Paired) -> str:
-    if pair.low is None or pair.high is None or pair.n < 2:
-        return NOTHING
-    return f"[{number(pair.low)}, {number(pair.high)}]"
 
 
 def verdict(comparison: TaskComparison, pair: Paired, adjusted: float | None) -> str:

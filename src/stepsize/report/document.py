@@ -26,10 +26,10 @@ _COLOUR = re.compile("|".join(_CSS_VARIABLES), re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Text:
-    """A block of Markdown.
+    """Blocks of Markdown.
 
     Attributes:
-        markdown: one paragraph, list or fence.
+        markdown: paragraphs, lists and fenced code.
         quiet: whether it is a note to the part above it, in smaller type.
     """
 
@@ -63,7 +63,7 @@ class Figure:
     Attributes:
         name: of its PNG, without the ending; unique in the report.
         alt: description for readers who cannot see it.
-        wide: for a desktop, and for the PNG; None where there are panels.
+        wide: for a desktop, and for the PNG; None if there are panels.
         narrow: for a phone.
         panels: small ones, side by side.
     """

@@ -1,4 +1,4 @@
-"""Writes the report of sweep folders: HTML page, Markdown, ``results.csv``, figures and medians."""
+"""Writes the report of sweeps: HTML, Markdown, ``results.csv``, figures and medians."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from stepsize.report.curves import worst
 from stepsize.report.labels import Setting, shown_number
 from stepsize.report.read import RunRow
@@ -131,6 +133,10 @@ class Measure:
     def is_gap(self) -> bool:
         """Whether it is the gap to a known optimum."""
         return self.tag == GAP
+
+    def above_floor(self, values: np.ndarray) -> np.ndarray:
+        """Values with rounding errors raised to the floor."""
+        return np.maximum(values, self.floor) if self.floor else values
 
     def of(self, run: RunRow, which: str) -> float | None:
         """The "final" or "best" value of a run.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from stepsize.stats.intervals import Interval
+from stepsize.stats.paired import Paired
 
 NOTHING = "\u2013"
 INFINITE = "\u221e"
@@ -26,10 +27,10 @@ def number(value: float | None) -> str:
     return f"{value:.{max(2 - exponent, 0)}f}"
 
 
-def bounds(interval: Interval | None) -> str:
-    """The ends of an interval, in brackets; empty if there is none."""
-    if interval is None or interval.n < 2:
-        return ""
+def bounds(interval: Interval | Paired | None) -> str:
+    """The ends of an interval, in brackets; a dash without one."""
+    if interval is None or interval.low is None or interval.n < 2:
+        return NOTHING
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 

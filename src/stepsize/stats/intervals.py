@@ -16,8 +16,8 @@ class Interval:
 
     Attributes:
         center: the mean of the values.
-        low: the lower end; -inf (0 in the original scale of a log) where n is 1.
-        high: the upper end; inf where n is 1.
+        low: the lower end; -inf (0 in the original scale of a log) if n is 1.
+        high: the upper end; inf if n is 1.
         n: the number of values.
     """
 
@@ -105,7 +105,7 @@ def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
     A quantile strictly between a finite and an infinite value is infinite, see :func:`quantiles`.
 
     Args:
-        values: [n]; inf for a diverged run, or -inf where larger is better.
+        values: [n]; inf for a diverged run, or -inf if larger is better.
 
     Raises:
         ValueError: no values, NaN, or both inf and -inf.

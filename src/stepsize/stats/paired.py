@@ -29,7 +29,7 @@ class Paired:
         ties: seeds with equal values, or with both runs diverged or failed.
         lost_to_divergence: seeds without a ratio or difference, because a run of either side
             diverged or failed.
-        scale: "ratio" where all values are above 0, else "difference".
+        scale: "ratio" if all values are above 0, else "difference".
         verdict: on ours: "better", "worse", "not significant", "identical" or "not testable at 5%
             with N seeds".
         note: remarks on the data; may be empty.

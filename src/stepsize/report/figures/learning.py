@@ -145,7 +145,7 @@ class LearningCurves:
         colour = self.looks[entry.setting].colour
         runs = self._drawn(entry)
         curves = [self._curves_of(run)[self._measure.tag] for run in runs]
-        shown = [(steps, self._above_floor(values)) for steps, values in curves]
+        shown = [(steps, self._measure.above_floor(values)) for steps, values in curves]
         _lines(axes, shown, 120, colors=colour, linewidths=0.7, alpha=0.35, zorder=3)
         for run, (steps, values) in zip(runs, shown, strict=True):
             if run.status == "diverged":
@@ -155,11 +155,7 @@ class LearningCurves:
     def _median(self, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
         tag, mode = self._measure.tag, self._measure.mode
         steps, values = median_curve(self._drawn(entry), self._curves_of, tag, mode, self._end)
-        return steps, self._above_floor(values)
-
-    def _above_floor(self, values: np.ndarray) -> np.ndarray:
-        """Values with rounding errors raised to the floor."""
-        return np.maximum(values, self._measure.floor) if self._measure.floor else values
+        return steps, self._measure.above_floor(values)
 
     def _drawn(self, entry: Entry) -> list[RunRow]:
         tag, empty = self._measure.tag, ((), ())
@@ -170,7 +166,7 @@ class LearningCurves:
         ]
 
     def _limits(self) -> tuple[float, float]:
-        """From the lowest median to the highest start, not to where a median explodes."""
+        """From the lowest median to the highest start; a median that explodes is cut."""
         medians = [self._medians[entry.setting][1] for entry in self.leaders]
         finite = [values[np.isfinite(values)] for values in medians]
         finite = [values for values in finite if len(values)]

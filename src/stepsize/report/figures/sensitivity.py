@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from stepsize.plots.style import GREY
 from stepsize.report.figures.panel import Panel, large_panel, small_panel
@@ -36,7 +37,7 @@ class Sensitivity:
         self._looks = looks
         entries = [entry for curve in curves for _, entry in curve.points]
         values = [value for entry in entries for value in entry.finals.values()]
-        self._low, self._high = limits(map(self._above_floor, values), measure.log, 0.08)
+        self._low, self._high = limits(measure.above_floor(np.array(values)), measure.log, 0.08)
         self._lrs = limits([lr for curve in curves for lr, _ in curve.points], True)
 
     @property
@@ -75,10 +76,12 @@ class Sensitivity:
         set_y(axes, self._low, self._high, self._measure.log, ticks)
         set_x(axes, *self._lrs, log=True, maximum=ticks)
 
-    def _medians(self, curve: LrCurve) -> tuple[list[float], list[float]]:
+    def _medians(self, curve: LrCurve) -> tuple[np.ndarray, np.ndarray]:
         """Learning rates with a finite median, and these medians."""
-        finite = [(lr, entry.median) for lr, entry in curve.points if math.isfinite(entry.median)]
-        return [lr for lr, _ in finite], [self._above_floor(median) for _, median in finite]
+        medians = np.array([entry.median for _, entry in curve.points])
+        finite = np.isfinite(medians)
+        lrs = np.array([lr for lr, _ in curve.points])
+        return lrs[finite], self._measure.above_floor(medians[finite])
 
     def _line(self, axes: Axes, curve: LrCurve, small: bool = False) -> float:
         """Draw a method, and return the y for its name."""
@@ -93,7 +96,8 @@ class Sensitivity:
         )  # fmt: skip
         bad = self._high if self._measure.mode == "min" else self._low
         for lr, entry in curve.points:
-            seeds = [self._above_floor(v) for v in entry.finals.values() if math.isfinite(v)]
+            finals = np.array(list(entry.finals.values()))
+            seeds = self._measure.above_floor(finals[np.isfinite(finals)])
             axes.plot(
                 [lr] * len(seeds), seeds, color=look.colour, linestyle="none", marker="o",
                 markersize=size * 0.6, alpha=0.4, markeredgewidth=0, zorder=3,
@@ -110,13 +114,10 @@ class Sensitivity:
                     ),
                 )  # fmt: skip
         if curve.is_known:
-            lr, entry = curve.points[curve.best]
+            best = lrs == curve.points[curve.best][0]
             axes.plot(
-                lr, self._above_floor(entry.median), color=look.colour, marker="o",
+                lrs[best], medians[best], color=look.colour, marker="o",
                 fillstyle="none", markersize=size * 2.3, markeredgewidth=1.3, zorder=6,
                 clip_on=False,
             )  # fmt: skip
-        return medians[-1] if lrs and lrs[-1] == curve.points[-1][0] else bad
-
-    def _above_floor(self, value: float) -> float:
-        return max(value, self._measure.floor) if self._measure.floor else value
+        return medians[-1] if len(lrs) and lrs[-1] == curve.points[-1][0] else bad
