@@ -6,7 +6,10 @@ own is one entry::
 
     from stepsize.report.columns import COLUMNS, Column
 
-    COLUMNS.append(Column("seconds per\nstep", lambda run: run.seconds / run.steps))
+    def ms_per_step(run):
+        return 1000 * run.seconds / run.steps if run.finished and run.steps else None
+
+    COLUMNS.append(Column("ms per\nstep", ms_per_step, legend="Median time of a step."))
 
 A sweep imports the modules of ``allowed_packages`` before it writes its report, and
 ``python -m stepsize compare FOLDER --columns my_module`` imports ``my_module``.
@@ -34,22 +37,14 @@ _MAX_VALUES = 12  # of one key in the table of the grid
 _MAX_PROBLEMS = 40  # rows in the table of runs that did not complete
 
 
-def _always(comparison: TaskComparison) -> bool:
-    return True
-
-
-def _never(comparison: TaskComparison) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Column:
     r"""A value of each run in ``results.csv``, and its summary in the table of settings.
 
     Attributes:
         title: heading in the table; ``\n`` breaks the line.
-        of_run: value of a run for ``results.csv``; a cell is empty for None. None: the column is
-            not in ``results.csv``.
+        of_run: value of a run of any status for ``results.csv``, None for an empty cell. Without
+            this function the column is not in ``results.csv``.
         of_setting: text or number of a hyperparameter setting for the table; by default the median
             of ``of_run`` over the seeds that completed or diverged.
         legend: sentence below the table that explains the column.
@@ -62,7 +57,7 @@ class Column:
     of_setting: Callable[[Entry], str | float | None] | None = None
     legend: str | Callable[[TaskComparison], str] = ""
     csv: str | None = None
-    shown: Callable[[TaskComparison], bool] = _always
+    shown: Callable[[TaskComparison], bool] = lambda comparison: True
 
     def cell(self, entry: Entry) -> str:
         """The text of a hyperparameter setting's cell."""
@@ -78,7 +73,7 @@ class Column:
 
 def _for_csv(*attributes: str) -> list[Column]:
     """Attributes of a run that only ``results.csv`` has."""
-    return [Column(name, attrgetter(name), shown=_never) for name in attributes]
+    return [Column(name, attrgetter(name), shown=lambda comparison: False) for name in attributes]
 
 
 def _count(status: str, shown: bool = False) -> Column:
@@ -144,8 +139,7 @@ COLUMNS: list[Column] = [
         of_setting=attrgetter("best"),
         legend="Best is the best value during a run.",
     ),
-    Column("target_metric", lambda run: run.target and run.target.metric, shown=_never),
-    Column("target_value", lambda run: run.target and run.target.value, shown=_never),
+    *_for_csv("target_metric", "target_value"),
     Column("hits", of_setting=_hits, legend=_target_legend, shown=_has_target),
     Column(
         "steps to\ntarget",

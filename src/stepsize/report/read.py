@@ -76,6 +76,16 @@ class RunRow:
         return self.status in ("completed", "diverged")
 
     @property
+    def target_metric(self) -> str | None:
+        """The metric of the target, if there is one."""
+        return self.target.metric if self.target else None
+
+    @property
+    def target_value(self) -> float | None:
+        """The value of the target, if there is one."""
+        return self.target.value if self.target else None
+
+    @property
     def target_steps(self) -> float | None:
         """Steps to the target: inf for a miss, None without a target or a result."""
         if self.target is None or not self.finished:
