@@ -104,7 +104,7 @@ def build(task: str, optimizer: str) -> tuple[dict[str, Any], Any, Any]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", overrides=[f"task={task}", f"optimizer={optimizer}"])
     config: dict[str, Any] = {
-        key: OmegaConf.to_container(cfg[key], resolve=True)
+        key: OmegaConf.to_container(cfg[key], resolve=True, enum_to_str=True)
         for key in ("data", "model", "optimizer")
     }
     return config, instantiate(config["data"]), instantiate(config["model"])

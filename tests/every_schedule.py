@@ -45,7 +45,7 @@ def check_learning_rates(run, tmp_path, optimizer: str, scheduler: str) -> None:
 
 def lrs_by_hand(config, losses):
     """The learning rates of each group when a loop of two lines steps the schedule."""
-    first = OmegaConf.to_container(config.optimizer, resolve=True)
+    first = OmegaConf.to_container(config.optimizer, resolve=True, enum_to_str=True)
     parts = [first, first["other_params"]] if "other_params" in first else [first]
     names = [f"default/{p['_target_'].split('.')[-1]}" for p in parts]
     groups = [
@@ -54,7 +54,7 @@ def lrs_by_hand(config, losses):
     ]
     optimizer = torch.optim.SGD(groups, lr=first["lr"])
     schedule = build_schedule(
-        OmegaConf.to_container(config.scheduler, resolve=True),
+        OmegaConf.to_container(config.scheduler, resolve=True, enum_to_str=True),
         optimizer,
         total_steps=STEPS,
         steps_per_epoch=STEPS,

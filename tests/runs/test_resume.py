@@ -216,16 +216,16 @@ FULL = {
         ["scheduler=plateau"], ["scheduler=plateau", "trainer.val_check_interval=4"],
         "trainer.val_check_interval 8.*val_check_interval 4",
     ),
-    "fewer steps": ([], ["trainer.max_steps=3"], "it has 6 steps, trainer.max_steps=3"),
+    "fewer steps": ([], ["trainer.max_steps=3"], "it has 6 steps, and trainer.max_steps=3"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", FULL)
 def test_what_does_not_agree_is_refused_with_both_sides(run, what):
-    before, asked, told = FULL[what]
+    before, asked, message = FULL[what]
     short = [*TASK, "trainer.max_steps=6"]
     left = run(*short, *before).folder / "checkpoints" / "last.ckpt"
-    with pytest.raises(ValueError, match=told) as raised:
+    with pytest.raises(ValueError, match=message) as raised:
         run(*short, *asked, f"ckpt_path={left}")
     assert "\n" not in str(raised.value)
 
@@ -305,8 +305,8 @@ def test_a_model_of_another_shape_is_refused(run, tmp_path, mode):
     checkpoint = torch.load(left, weights_only=True)
     checkpoint["state_dict"]["net.weight"] = torch.zeros(1, 2)
     torch.save(checkpoint, tmp_path / "other.ckpt")
-    told = re.escape("net.weight [1, 2], this run asks for net.weight [1, 1]")
-    with pytest.raises(ValueError, match=told):
+    message = re.escape("net.weight [1, 2], this run asks for net.weight [1, 1]")
+    with pytest.raises(ValueError, match=message):
         run("task=line", f"ckpt_path={tmp_path}/other.ckpt", f"resume={mode}")
 
 
@@ -317,7 +317,6 @@ def test_a_checkpoint_of_another_origin_gives_only_its_weights(run, tmp_path):
 
 
 BAD = {
-    "a word": (["resume=all"], "resume=all: give full, weights, override_lr"),
     "no checkpoint": (["resume=weights", "ckpt_path=null"], "resume=weights needs a checkpoint"),
     "no file of torch": ([], "not a checkpoint"),
 }
@@ -325,8 +324,8 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_resume_that_cannot_be_is_refused(run, tmp_path, what):
-    words, told = BAD[what]
+    overrides, message = BAD[what]
     (tmp_path / "text.ckpt").write_text("no checkpoint")
-    with pytest.raises(ValueError, match=told) as raised:
-        run("task=line", f"ckpt_path={tmp_path}/text.ckpt", *words)
+    with pytest.raises(ValueError, match=message) as raised:
+        run("task=line", f"ckpt_path={tmp_path}/text.ckpt", *overrides)
     assert "\n" not in str(raised.value)

@@ -196,10 +196,10 @@ def test_a_sweep_that_is_cut_off_loses_at_most_the_job_in_flight(project, undist
     for folder in (project / "outputs" / "sweeps" / "x").glob("*optimizer=*"):
         assert len(list(folder.glob("events.out.tfevents*"))) == 1
     (log,) = (project / "outputs" / "sweeps" / "x").glob("*optimizer=adam*/train.log")
-    assert "goes on from" in log.read_text()
+    assert "resumed from" in log.read_text()
 
 
-def test_optimizers_that_the_task_cannot_take_are_left_out_with_the_reason(project):
+def test_optimizers_that_the_task_cannot_take_are_skipped_with_the_reason(project):
     code, out, _ = sweep(
         project, *SMALL[1:], "sweep=optimizers", "optimizer=sgd,sparse_adam", "seed=0", "name=x"
     )

@@ -68,16 +68,16 @@ def panel_of(overrides: Sequence[str], varied: Collection[str] = ()) -> Panel:
         ValueError: the run has no end, or a value is not allowed.
     """
     from hydra import compose
-    from omegaconf import OmegaConf
     from torch.optim.lr_scheduler import ReduceLROnPlateau
 
     from stepsize.config.instantiate import allowing, instantiate
+    from stepsize.config.resolve import plain
     from stepsize.optim import build_optimizer, build_schedule, sparse_parameter_names
     from stepsize.plots.schedule import Panel
 
     cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
     config: dict[str, Any] = {
-        key: OmegaConf.to_container(cfg[key], resolve=True, enum_to_str=True)
+        key: plain(cfg[key], resolve=True)
         for key in ("data", "model", "optimizer", "param_groups", "scheduler", "trainer")
     }
     trainer = config["trainer"]

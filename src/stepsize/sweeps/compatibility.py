@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from stepsize.config.instantiate import allowing, instantiate
+from stepsize.config.resolve import plain
 
 
 def incompatibility(cfg: DictConfig) -> str | None:
@@ -26,7 +27,7 @@ def incompatibility(cfg: DictConfig) -> str | None:
     HydraConfig.instance().set_config(cfg)  # for ${hydra:...}
     try:
         for group in ("data", "model", "optimizer", "param_groups", "allowed_packages"):
-            config[group] = OmegaConf.to_container(cfg[group], resolve=True)
+            config[group] = plain(cfg[group], resolve=True)
     finally:
         HydraConfig.instance().cfg = before
     with allowing(config["allowed_packages"]):

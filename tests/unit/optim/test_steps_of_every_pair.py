@@ -32,7 +32,7 @@ def _sparse_gradients_without_a_warning():
 def config_of(group, name, overrides=()):
     """One part of the configuration, as plain containers."""
     cfg = composed(f"{group}={name}", *overrides, folder=CONF)
-    return OmegaConf.to_container(cfg, resolve=True)
+    return OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
 
 
 @cache
