@@ -10,7 +10,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from stepsize.config.renamed import refuse_renamed_overrides
+from stepsize.config.schema import refuse_renamed_overrides
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -1,42 +1,47 @@
-"""A callback of your own: logs how far the weights have moved from where they started.
+"""A callback of your own: any Lightning callback; this one adds a curve to every run.
 
-    python train.py --config-dir examples/conf callbacks=own_callback 'allowed_packages=[examples]'
+    python train.py --config-dir examples/conf callbacks=own_callback allowed_packages=[examples]
 
-Any pytorch_lightning.Callback works. This one subclasses RowGuest, so that it can add values to the
-rows that the run logs anyway: metrics.csv and TensorBoard show them beside the same step's loss.
+The curve is a column of metrics.csv, a chart in TensorBoard, and a metric in result.json.
 """
 
-from __future__ import annotations
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
-
-from stepsize.callbacks.recorder import RowGuest, log_beside
 
 
-class Distance(RowGuest):
-    """Logs `distance/NAME`, the 2-norm of w(s) - w(0), in every row.
+class DistanceFromStart(pl.Callback):
+    """Logs the Euclidean distance of all weights from their initial values.
 
     Args:
-        name: ends the tag, so that two of these callbacks can be told apart.
-        match: the parameters whose name contains this text are measured.
+        tag: the name of the curve.
     """
 
-    def __init__(self, name: str, match: str) -> None:
-        self.tag, self.match = f"distance/{name}", match
-        self.weights: list[Tensor] = []
-        self.start: list[Tensor] = []
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.start: list[torch.Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Copy the weights before the first step; without the copy they would change too."""
-        named = pl_module.named_parameters()
-        self.weights = [weight for name, weight in named if self.match in name]
-        self.start = [weight.detach().clone() for weight in self.weights]
+        if not self.start:  # a resumed run has them from its checkpoint
+            self.start = [p.detach().clone() for p in pl_module.parameters()]
 
-    @torch.no_grad()
-    def begin_row(self, trainer: pl.Trainer, step: int) -> None:
-        """Called before the update of each logged step, and only of these: others cost nothing."""
-        moved = [w - old for w, old in zip(self.weights, self.start, strict=True)]
-        distance = torch.linalg.vector_norm(torch.cat([each.flatten() for each in moved]))
-        log_beside(trainer, {self.tag: distance.item()}, step)
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step % trainer.log_every_n_steps:
+            return  # computed only for the steps that are logged
+        pairs = zip(pl_module.parameters(), self.start, strict=True)
+        squares = [(p.detach() - start).square().sum() for p, start in pairs]
+        # All loggers: metrics.csv is one of them. The row of step s describes the weights after s
+        # updates, and this hook runs before update s + 1.
+        for logger in trainer.loggers:
+            logger.log_metrics({self.tag: float(sum(squares)) ** 0.5}, step)
+
+    # What a checkpoint saves of the callback, and gives back to it.
+    def state_dict(self) -> dict[str, Any]:
+        return {"start": self.start}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.start = state_dict["start"]

@@ -1,12 +1,10 @@
-"""A logger of your own: one JSON object per line, beside TensorBoard and metrics.csv.
+"""A logger of your own: any Lightning logger, beside metrics.csv and TensorBoard or instead of it.
 
-    python train.py --config-dir examples/conf logger=own_logger 'allowed_packages=[examples]'
+    python train.py --config-dir examples/conf logger=own_logger allowed_packages=[examples]
 
-Any pytorch_lightning logger works, also those of Weights & Biases or MLflow. The run passes it one
-row at a time: all values of a step in one call.
+Lightning's own loggers (Weights and Biases, MLflow, Comet ...) need no code, only a file that names
+them: ``_target_: pytorch_lightning.loggers.MLFlowLogger``.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Mapping
@@ -17,10 +15,10 @@ from pytorch_lightning.loggers import Logger
 
 
 class JsonLines(Logger):
-    """Appends rows to a file as lines such as {"step": 10, "train/loss": 0.5}.
+    """Writes one JSON object per logged row.
 
     Args:
-        file: where to write, in the run's folder.
+        file: the file's path; rows are appended.
     """
 
     def __init__(self, file: str) -> None:
@@ -29,17 +27,16 @@ class JsonLines(Logger):
 
     @property
     def name(self) -> str:
-        """Lightning asks for a name and a version; a single file needs neither."""
         return "json"
 
     @property
     def version(self) -> str:
         return ""
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Not needed here, because .hydra/config.yaml has the whole configuration."""
-
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a row. Step s is after s updates, so that row 0 shows the initial weights."""
+        """Append a row; a run calls it for every step that is logged, and for validations."""
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Lightning passes the module's hyperparameters; the run's folder has them in .hydra."""

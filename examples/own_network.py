@@ -1,35 +1,35 @@
-"""A network of your own: any torch.nn.Module, here one that is linear in cosines of its input.
+"""A network of your own: any nn.Module; the objective comes from a module of stepsize.
 
-    python train.py --config-dir examples/conf model=own_network 'allowed_packages=[examples]'
+    python train.py --config-dir examples/conf model=own_network allowed_packages=[examples]
 
-The objective, the logging and the optimizer stay the project's: the config file puts this network
-into stepsize.modules.Regressor, which fits the default task's noisy parabola by least squares.
+The module in ``conf/model/own_network.yaml`` (``stepsize.modules.Regressor``) calls the network as
+``net(x)`` and computes the mean squared error. ``stepsize.modules.Classifier`` computes the
+cross-entropy; for another loss, subclass ``stepsize.modules.Module`` and write ``step(batch)``.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
 
-class CosineNet(nn.Module):
-    """A linear combination of cosines whose frequencies are trained too.
+class FourierFeatures(nn.Module):
+    """Sines and cosines of the input at fixed random frequencies, then one linear layer.
+
+    Rahimi and Recht (2007), Random Features for Large-Scale Kernel Machines.
 
     Args:
-        cosines: number of cosines, the width of the network.
-        largest: the frequencies begin evenly spaced between 0 and this number, in radians.
+        features: number of frequencies.
+        scale: standard deviation of the frequencies; larger values fit faster changes.
     """
 
-    def __init__(self, cosines: int, largest: float) -> None:
+    def __init__(self, features: int, scale: float) -> None:
         super().__init__()
-        # The names of parameters are what rules of param_groups match: net.frequencies,
-        # net.phases, net.output.weight, net.output.bias. Choose names that say what they hold.
-        self.frequencies = nn.Parameter(torch.linspace(0, largest, cosines))
-        # Random numbers come from torch's global generator. The run has seeded it, so that every
-        # optimizer of a sweep starts from the same weights.
-        self.phases = nn.Parameter(torch.rand(cosines) * 2 * torch.pi)
-        self.output = nn.Linear(cosines, 1)
+        # A buffer is saved in the checkpoint but not trained. Random numbers come from torch's
+        # generator, which the run has seeded: all optimizers start from the same network.
+        self.register_buffer("frequencies", scale * torch.randn(1, features))
+        # The name of a layer is what a parameter-group rule matches: net.fc.weight, net.fc.bias.
+        self.fc = nn.Linear(2 * features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict y of shape [n, 1] from x of shape [n, 1]."""
-        return self.output(torch.cos(x * self.frequencies + self.phases))
+        """Map ``[B, 1]`` to ``[B, 1]``."""
+        phases = x @ self.frequencies
+        return self.fc(torch.cat([phases.sin(), phases.cos()], dim=1))

@@ -1,54 +1,49 @@
-"""An optimizer of your own: steps in the direction of the sign of an averaged gradient.
+"""An optimizer of your own: any torch.optim.Optimizer, named in a configuration file.
 
-    python train.py --config-dir examples/conf optimizer=own_optimizer 'allowed_packages=[examples]'
+    python train.py --config-dir examples/conf optimizer=own_optimizer allowed_packages=[examples]
 
-Any subclass of torch.optim.Optimizer works: parameter groups, schedules, checkpoints and sweeps
-need only the three attributes that torch defines, `defaults`, `param_groups` and `state`.
+Parameter groups, schedules, resuming and sweeps work as for torch's own. Three habits make it so:
+options are keyword arguments with the names in ``defaults``, state lives in ``self.state``, and
+``step`` reads all options from the group.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
 
-class SignMomentum(Optimizer):
-    """w <- w - lr * sign(m), where m averages the gradients (Bernstein et al., 2018, Signum).
+class Signum(torch.optim.Optimizer):
+    """Moves every weight by lr in the direction of the averaged gradient's sign.
+
+    Bernstein et al. (2018), signSGD: Compressed Optimisation for Non-Convex Problems.
 
     Args:
-        params: parameters or groups.
-        lr: how far a step moves every single weight.
-        beta: decay of the average, 0 to 1 (excluded).
-
-    Raises:
-        ValueError: a value out of range.
+        params: parameters or parameter groups.
+        lr: learning rate: the size of every weight's step.
+        momentum: decay of the gradient's average, from 0 to below 1.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float = 1e-3, beta: float = 0.9) -> None:
-        if not 0 <= beta < 1:
-            raise ValueError(f"beta={beta}: give a number from 0 up to 1, such as 0.9")
-        # The keys of `defaults` are the options that a parameter group may override.
-        super().__init__(params, {"lr": lr, "beta": beta})
+    def __init__(self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0.9) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum={momentum}: give a number from 0 to below 1")
+        # `defaults` are the options of every group that does not set its own.
+        super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Update every parameter that has a gradient."""
-        # Lightning passes a closure that computes the gradients, so that it must be called first.
-        with torch.enable_grad():
-            loss = None if closure is None else closure()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step. Lightning passes a closure, which computes the loss and the gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
+            for parameter in group["params"]:
+                if parameter.grad is None:
                     continue
-                # What is stored in `state`, a checkpoint saves and a resumed run loads.
-                state = self.state[weight]
-                if not state:
-                    state["average"] = torch.zeros_like(weight)
-                state["average"].lerp_(weight.grad, 1 - group["beta"])
-                # From the group and not from self: a schedule changes the group's lr.
-                weight.sub_(state["average"].sign(), alpha=group["lr"])
+                # Tensors in `state` are saved in checkpoints and restored from them.
+                state = self.state[parameter]
+                average = state.setdefault("average", torch.zeros_like(parameter))
+                average.lerp_(parameter.grad, 1 - group["momentum"])
+                parameter.sub_(average.sign(), alpha=group["lr"])
         return loss

@@ -1,38 +1,32 @@
-"""A schedule of your own: a constant learning rate with short dips.
+"""A learning-rate schedule of your own: a function of the step for torch's LambdaLR.
 
-    python train.py --config-dir examples/conf scheduler=own_schedule 'allowed_packages=[examples]'
+    python train.py --config-dir examples/conf scheduler=own_schedule allowed_packages=[examples]
 
-A schedule is a factor of the step, here for torch.optim.lr_scheduler.LambdaLR. It multiplies the
-learning rate of every parameter group, so that their ratios are kept. Look at it before you train:
-
-    python -m stepsize schedule scheduler=cosine,step
+The learning rate of step s is ``optimizer.lr * factor(s)``, in every parameter group. The function
+is an object with plain attributes, because LambdaLR saves these in the checkpoint. A subclass of
+``torch.optim.lr_scheduler.LRScheduler`` works in the same way: name it as ``_target_``.
 """
 
-from __future__ import annotations
+import math
 
 
-class Dips:
-    """The factor 1, except for a dip to `depth` at the end of every period.
-
-    A dip shows what a smaller learning rate would bring at this point of the run: the loss drops
-    where the steps were too long for the noise, and stays where the run has not arrived yet.
+class Sawtooth:
+    """Falls linearly from 1 to ``lowest``, and starts again at 1 after every period.
 
     Args:
-        period: scheduler steps from one dip to the next.
-        length: scheduler steps of a dip.
-        depth: the factor within a dip.
-
-    Raises:
-        ValueError: a dip as long as its period.
+        period: steps from one restart to the next; a share of the run in the configuration.
+        lowest: the smallest factor, at the end of every period.
     """
 
-    # An instance with plain attributes, not a lambda or a closure: LambdaLR writes these into the
-    # checkpoint, and a resumed run reads them again.
-    def __init__(self, period: int, length: int, depth: float) -> None:
-        if not 0 < length < period:
-            raise ValueError(f"length={length}: give a number of steps below period={period}")
-        self.period, self.length, self.depth = period, length, depth
+    def __init__(self, period: int, lowest: float) -> None:
+        if period < 1 or not 0 <= lowest <= 1:
+            raise ValueError(
+                f"period={period}, lowest={lowest}: give a period of 1 step or more, and a lowest "
+                "factor from 0 to 1"
+            )
+        self.period, self.lowest = period, lowest
 
     def __call__(self, step: int) -> float:
-        """The factor of the scheduler's step, which counts from 0."""
-        return self.depth if step % self.period >= self.period - self.length else 1.0
+        """The factor of a step, counted from 0."""
+        done = math.fmod(step, self.period) / self.period
+        return 1 - (1 - self.lowest) * done

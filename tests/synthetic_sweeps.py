@@ -1,4 +1,4 @@
-"""Sweep folders as a sweep leaves them, written in a moment: numbers made up, layout true."""
+"""Writes sweep folders with invented numbers in the layout of a real sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepsize.report.read import read_sweep
 from stepsize.report.task import TaskComparison, compare_tasks
 
 VERSIONS = {"stepsize": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"}
-# How fast each one's gap shrinks at its best rate, and that rate.
+# How fast each one's gap shrinks at its best learning rate, and that learning rate.
 _BEST = {
     "sgd": (4.0, 0.1), "adam": (6.0, 0.01), "adamw": (6.02, 0.01), "nadam": (6.6, 0.01),
     "radam": (5.9, 0.01), "rmsprop": (5.0, 0.003), "adagrad": (4.5, 0.1), "lion": (5.4, 0.001),
@@ -26,7 +26,7 @@ _BEST = {
 
 def write_run(
     folder: Path,
-    words: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     *,
     steps: int = 400,
     points: int = 40,
@@ -41,20 +41,21 @@ def write_run(
 
     Args:
         folder: is made.
-        words: task, optimizer, seed and any other override.
+        overrides: task, optimizer, seed and any other override.
         steps: of the whole run.
         points: logged rows.
         known: whether the optimum is, so that there is a gap.
         status: as in result.json; "interrupted" leaves none.
         end: a run that is not complete stops at this step; a diverged one with nan.
-        final: the last gap; by default one that the optimizer and its rate lead to.
+        final: the last gap; by default one that follows from the optimizer and its learning rate.
         level: the optimum.
         target: of the gap, or of the loss where the optimum is not known; None for no target.
     """
-    words = {key: str(value) for key, value in words.items()}
-    task, optimizer = words.get("task", "curve"), words.get("optimizer", "adam")
-    seed, lr = int(words.get("seed", 0)), float(words.get("optimizer.lr", _BEST[optimizer][1]))
-    noise = random.Random(f"{task} {words} {final}")
+    overrides = {key: str(value) for key, value in overrides.items()}
+    task, optimizer = overrides.get("task", "curve"), overrides.get("optimizer", "adam")
+    seed = int(overrides.get("seed", 0))
+    lr = float(overrides.get("optimizer.lr", _BEST[optimizer][1]))
+    noise = random.Random(f"{task} {overrides} {final}")
     shared = random.Random(f"{task} {seed}").gauss(0, 0.25)
     if final is None:
         speed, best = _BEST[optimizer]
@@ -91,12 +92,12 @@ def write_run(
         }.get(status),
         "task": task,
         "optimizer": optimizer,
-        "scheduler": words.get("scheduler", "none"),
-        "param_groups": words.get("param_groups", "none"),
+        "scheduler": overrides.get("scheduler", "none"),
+        "param_groups": overrides.get("param_groups", "none"),
         "seed": seed,
         "lr": lr,
-        "overrides": [f"{key}={value}" for key, value in words.items()],
-        "config_hash": f"{random.Random(str(words)).getrandbits(64):016x}",
+        "overrides": [f"{key}={value}" for key, value in overrides.items()],
+        "config_hash": f"{random.Random(str(overrides)).getrandbits(64):016x}",
         "steps": last,
         "seconds": round(1.2 + noise.random() / 10, 3),
         "monitor": "train/loss",
@@ -133,23 +134,23 @@ def write_sweep(
     """
     jobs = []
     for values in itertools.product(*varied.values()):
-        words = dict(zip(varied, values, strict=True))
-        run = ",".join(f"{key}={value}" for key, value in sorted(words.items()))
+        overrides = dict(zip(varied, values, strict=True))
+        run = ",".join(f"{key}={value}" for key, value in sorted(overrides.items()))
         own = {**options, **(special or {}).get(run, {})}
         if own.get("status") != "missing":
-            write_run(folder / run, words, **own)
-        optimizer = str(words.get("optimizer", "adam"))
+            write_run(folder / run, overrides, **own)
+        optimizer = str(overrides.get("optimizer", "adam"))
         jobs.append(
             {
                 "run": run,
-                "overrides": [f"{key}={value}" for key, value in words.items()],
+                "overrides": [f"{key}={value}" for key, value in overrides.items()],
                 "stage": (stages or {}).get(run, "compare"),
-                "task": str(words.get("task", "curve")),
+                "task": str(overrides.get("task", "curve")),
                 "optimizer": optimizer,
-                "scheduler": str(words.get("scheduler", "none")),
+                "scheduler": str(overrides.get("scheduler", "none")),
                 "param_groups": "none",
-                "seed": int(words.get("seed", 0)),
-                "lr": float(words.get("optimizer.lr", _BEST[optimizer][1])),
+                "seed": int(overrides.get("seed", 0)),
+                "lr": float(overrides.get("optimizer.lr", _BEST[optimizer][1])),
             }
         )
     command = "python train.py -m " + " ".join(

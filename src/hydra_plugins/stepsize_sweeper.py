@@ -79,7 +79,7 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run the grid of the sweep's file and the command line; see ``run_grid``."""
-        from stepsize.config.renamed import refuse_renamed_keys
+        from stepsize.config.schema import refuse_renamed_keys
         from stepsize.run.errors import errors_in_one_line
         from stepsize.sweeps.grid import run_grid
 

@@ -55,7 +55,7 @@ class Vectorized(BasicLauncher):
 
         from stepsize.run.errors import errors_in_one_line
         from stepsize.run.folder import EarlierAttempt
-        from stepsize.vectorized.launcher import run_apart, tell_left, train_jobs
+        from stepsize.vectorized.launcher import log_individual_runs, run_individually, train_jobs
         from stepsize.vectorized.templates import Templates
 
         assert self.config is not None
@@ -80,13 +80,13 @@ class Vectorized(BasicLauncher):
         # A sampler may ask for the same overrides twice in a batch: one folder, one run.
         distinct = list({job.folder: job for job in jobs.values()}.values())
         processes = self.processes or os.cpu_count() or 1
-        left, computed = train_jobs(distinct, 1 if self._computed else processes)
+        reasons, computed = train_jobs(distinct, 1 if self._computed else processes)
         self._computed |= computed
-        tell_left(left)
+        log_individual_runs(reasons)
         basic_launch = super().launch
-        self._computed |= run_apart(
+        self._computed |= run_individually(
             lambda index: basic_launch([overrides[distinct[index].number]], distinct[index].number),
-            sorted(left),
+            sorted(reasons),
             1 if self._computed else processes,
         )
         gc.unfreeze()

@@ -13,9 +13,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.divergence import Divergence
-from stepsize.callbacks.group_table import GroupTable
 from stepsize.callbacks.recorder import Record
-from stepsize.callbacks.required import required_callbacks
+from stepsize.callbacks.required import GroupTable, required_callbacks
 from stepsize.callbacks.unfreeze import Unfreeze
 from stepsize.checkpoint.resume import Resume
 from stepsize.config.instantiate import allowing, instantiate

@@ -1,4 +1,4 @@
-"""A run that is trained together with others has the curve, the end and the state of its own."""
+"""A vectorized run has the curve, the end and the state of the individual run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from together import ELEMENTWISE, alone, config_of, difference, together, varied
+from vectorized_runs import ELEMENTWISE, config_of, difference, individual, varied, vectorized
 
 from stepsize.vectorized import Outcome
 
-# Not larger: NAdam and RMSprop at 0.05 are chaotic on the quadratic. There a start that differs in
-# its last bit ends elsewhere after 100 steps of plain torch, too.
-RATES = (2e-3, 1e-2)
+# Not larger, because NAdam and RMSprop at 0.05 are chaotic on the quadratic: also in plain torch, a
+# difference in the last bit of the initial weights grows to 1 in 100 steps.
+LRS = (2e-3, 1e-2)
 SCHEDULED = ("scheduler=warmup_cosine", "+param_groups.bias={match: bias, lr_scale: 0.5}")
 
-# Task, and how it is trained: all optimizers at two rates with two seeds in one program.
+# Overrides; all optimizers at two learning rates with two seeds are one program.
 CASES = {
     "line": ("task=line",),
     "curve": ("task=curve", "data.points=100", *SCHEDULED),
@@ -36,17 +36,17 @@ SLOW = {
 def trained(case: tuple[str, ...], names: tuple[str, ...], folder: Path) -> dict[Any, Outcome]:
     configs, keys = [], []
     for name in names:
-        for rate in RATES:
-            words = (f"optimizer={name}", f"optimizer.lr={rate}")
-            configs += varied(config_of(*case, *words, folder=folder), (rate,), (0, 1))
-        keys += [(name, rate, seed) for rate in RATES for seed in (0, 1)]
-    return dict(zip(keys, together(configs), strict=True))
+        for lr in LRS:
+            overrides = (f"optimizer={name}", f"optimizer.lr={lr}")
+            configs += varied(config_of(*case, *overrides, folder=folder), (lr,), (0, 1))
+        keys += [(name, lr, seed) for lr in LRS for seed in (0, 1)]
+    return dict(zip(keys, vectorized(configs), strict=True))
 
 
 def same(case: tuple[str, ...], key: Any, ours: Outcome, folder: Path, tolerance: float) -> None:
-    name, rate, seed = key
-    words = (f"optimizer={name}", f"optimizer.lr={rate}", f"seed={seed}")
-    rows, result, checkpoint = alone(*case, *words, folder=folder)
+    name, lr, seed = key
+    overrides = (f"optimizer={name}", f"optimizer.lr={lr}", f"seed={seed}")
+    rows, result, checkpoint = individual(*case, *overrides, folder=folder)
     assert difference(ours.rows, rows, ours.optimum) < tolerance
     assert (result["status"] == "diverged") == (ours.diverged is not None)
     assert (result["reason"], result["steps"]) == (ours.diverged, ours.steps)
@@ -59,11 +59,11 @@ def same_state(ours: Outcome, checkpoint: dict[str, Any], tolerance: float) -> N
     torch.testing.assert_close(ours.state_dict(), checkpoint["state_dict"], **close)
     (theirs,) = checkpoint["optimizer_states"]
     state = ours.optimizer_state()
-    assert repr(state["param_groups"]) == repr(theirs["param_groups"])
-    assert state["state"].keys() == theirs["state"].keys()
+    assert repr(ours.param_groups) == repr(theirs["param_groups"])
+    assert state.keys() == theirs["state"].keys()
     for index, entry in theirs["state"].items():
-        torch.testing.assert_close(state["state"][index], entry, **close)
-    assert repr(ours.scheduler_state()) == repr((checkpoint["lr_schedulers"] or [None])[0])
+        torch.testing.assert_close(state[index], entry, **close)
+    assert repr(ours.scheduler_state) == repr((checkpoint["lr_schedulers"] or [None])[0])
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,12 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def of(case: str) -> dict[Any, Outcome]:
         if case not in known:
-            words = (*{**CASES, **SLOW}[case], "trainer.precision=64-true", "trainer.max_steps=200")
-            known[case] = trained(words, ELEMENTWISE, tmp_path_factory.mktemp("configs"))
+            overrides = (
+                *{**CASES, **SLOW}[case],
+                "trainer.precision=64-true",
+                "trainer.max_steps=200",
+            )
+            known[case] = trained(overrides, ELEMENTWISE, tmp_path_factory.mktemp("configs"))
         return known[case]
 
     return of
@@ -81,32 +85,32 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("case", CASES)
-def test_in_float64_every_number_is_the_ordinary_run_s(
+def test_in_float64_every_number_equals_the_individual_run_s(
     case: str, name: str, outcomes: Any, tmp_path: Path
 ) -> None:
     place = ELEMENTWISE.index(name)
-    key = (name, RATES[place % 2], place // 2 % 2)
-    words = (*CASES[case], "trainer.precision=64-true", "trainer.max_steps=200")
-    same(words, key, outcomes(case)[key], tmp_path / "run", 1e-10)
+    key = (name, LRS[place % 2], place // 2 % 2)
+    overrides = (*CASES[case], "trainer.precision=64-true", "trainer.max_steps=200")
+    same(overrides, key, outcomes(case)[key], tmp_path / "run", 1e-10)
 
 
-@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("lr", LRS)
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("case", SLOW)
-def test_in_float64_every_number_is_the_ordinary_run_s_in_all_cases(
-    case: str, name: str, rate: float, outcomes: Any, tmp_path: Path
+def test_in_float64_every_number_equals_the_individual_run_s_in_slow_cases(
+    case: str, name: str, lr: float, outcomes: Any, tmp_path: Path
 ) -> None:
-    key = (name, rate, 1)
-    words = (*SLOW[case], "trainer.precision=64-true", "trainer.max_steps=200")
-    same(words, key, outcomes(case)[key], tmp_path / "run", 1e-10)
+    key = (name, lr, 1)
+    overrides = (*SLOW[case], "trainer.precision=64-true", "trainer.max_steps=200")
+    same(overrides, key, outcomes(case)[key], tmp_path / "run", 1e-10)
 
 
 @pytest.mark.parametrize("name", ["sgd", "asgd", "adagrad", "adam", "nadam", "radam", "rprop"])
 def test_in_float32_the_first_steps_agree_to_rounding(name: str, tmp_path: Path) -> None:
-    words = ("task=curve", "trainer.max_steps=50")
-    ours = trained(words, (name,), tmp_path)
-    key = (name, RATES[0], 1)
-    rows, _, _ = alone(*words, f"optimizer={name}", f"optimizer.lr={RATES[0]}", "seed=1",
+    overrides = ("task=curve", "trainer.max_steps=50")
+    ours = trained(overrides, (name,), tmp_path)
+    key = (name, LRS[0], 1)
+    rows, _, _ = individual(*overrides, f"optimizer={name}", f"optimizer.lr={LRS[0]}", "seed=1",
                        folder=tmp_path / "run")  # fmt: skip
     assert difference(ours[key].rows, rows) < 1e-4
 
@@ -116,7 +120,7 @@ DIGITS = ("task=digits_mlp", "model.net.widths=[64,16,16,10]", "trainer.max_step
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "overrides"),
     [
         ("muon", ()),
         ("lion", ("trainer.gradient_clip_val=1.0", "scheduler=cosine")),
@@ -135,20 +139,20 @@ DIGITS = ("task=digits_mlp", "model.net.widths=[64,16,16,10]", "trainer.max_step
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_digits_agree_with_validation_groups_clipping_and_whole_matrices(
-    name: str, words: tuple[str, ...], tmp_path: Path
+    name: str, overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
-    case = (*DIGITS, *words)
-    key = (name, RATES[0], 1)
+    case = (*DIGITS, *overrides)
+    key = (name, LRS[0], 1)
     ours = trained(case, (name,), tmp_path)[key]
     assert {23, 46, 47} <= {step for step, row in ours.rows.items() if "val/loss" in row}
     same(case, key, ours, tmp_path / "run", 1e-10)
 
 
 def test_a_budget_in_epochs_is_the_same_number_of_steps(tmp_path: Path) -> None:
-    words = ("task=blobs", "data.batch_size=18", "trainer.max_steps=-1", "trainer.max_epochs=3",
+    overrides = ("task=blobs", "data.batch_size=18", "trainer.max_steps=-1", "trainer.max_epochs=3",
              "scheduler=cosine", "optimizer=adam", "trainer.precision=64-true")  # fmt: skip
-    (ours,) = together([config_of(*words, folder=tmp_path)])
-    rows, result, checkpoint = alone(*words, folder=tmp_path / "run")
+    (ours,) = vectorized([config_of(*overrides, folder=tmp_path)])
+    rows, result, checkpoint = individual(*overrides, folder=tmp_path / "run")
     assert ours.steps == result["steps"] == 36
     assert difference(ours.rows, rows) < 1e-10
     same_state(ours, checkpoint, 1e-10)

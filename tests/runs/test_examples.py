@@ -1,114 +1,97 @@
-"""Every example runs by the command that it documents, and its extension is in the run."""
+"""Every file of examples/ does what its docstring says, with the command that it gives."""
 
+import ast
 import json
 import re
 import shlex
 
 import pytest
-from command_line import run_command
-from conftest import ROOT, Finished
+from command_line import ROOT, run_command
 
-EXAMPLES = ROOT / "examples"
-FILES = {
-    path.stem: path
-    for path in [*EXAMPLES.glob("*.py"), EXAMPLES / "conf/param_groups/own_param_group_rule.yaml"]
-}
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+CONFIGS = sorted((ROOT / "examples" / "conf").rglob("*.yaml"))
+# examples/conf is named relative to the repository; these are the only relative paths.
+IN_ROOT = {"examples/conf": str(ROOT / "examples" / "conf")}
 
 
-def documented_command(name):
-    """The arguments of the first ``python train.py ...`` in the file."""
-    text = FILES[name].read_text("utf-8").replace("\\\n", " ")
-    return shlex.split(re.search(r"^#? +python train\.py (.+)$", text, re.MULTILINE).group(1))
+def commands(text):
+    return re.findall(r"^    (python .*)$", text, re.MULTILINE)
 
 
-def network_of_cosines(run):
-    weights = run.checkpoint["state_dict"]
-    assert {"net.frequencies", "net.phases"} < set(weights)
-
-
-def data_of_its_class(run):
-    assert "SineWithOutliers" in run.checkpoint  # where Lightning saves a data module's state
-
-
-def module_and_data_that_subclass_nothing(run):
-    assert "decoder.0.weight" in run.checkpoint["state_dict"]
-    error = run.curve("val/error")
-    assert error[60] < error[30]
-
-
-def optimizer_with_one_average(run):
-    (optimizer,) = run.checkpoint["optimizer_states"]
-    assert set(optimizer["state"][0]) == {"average"}
-    assert optimizer["param_groups"][0]["beta"] == 0.9
-
-
-def three_groups(run):
-    (optimizer,) = run.checkpoint["optimizer_states"]
-    assert [
-        (group["name"], group["lr"], group["weight_decay"], group["betas"][1])
-        for group in optimizer["param_groups"]
-    ] == [
-        ("biases", 1e-3, 0.0, 0.999),
-        ("output", pytest.approx(1e-4), 0.01, 0.999),
-        ("hidden", 1e-3, 0.01, 0.99),
-    ]
-
-
-def dips_of_the_learning_rate(run):
-    lrs = run.curve("lr/default")
-    low = [step for step, lr in lrs.items() if lr == pytest.approx(1e-4)]
-    assert low == [12, 13, 14, 27, 28, 29, 42, 43, 44, 57, 58, 59]
-
-
-def distance_from_the_start(run):
-    distances = list(run.curve("distance/output").values())
-    assert distances[0] == 0
-    assert distances == sorted(distances)
-
-
-def lines_of_json(run):
-    lines = (run.folder / "metrics.jsonl").read_text("utf-8").splitlines()
-    rows = {row["step"]: row for row in map(json.loads, lines) if "train/loss" in row}
-    assert {step: row["train/loss"] for step, row in rows.items()} == run.curve("train/loss")
-
-
-EVIDENCE = {
-    "own_network": network_of_cosines,
-    "own_dataset": data_of_its_class,
-    "own_lightning_module": module_and_data_that_subclass_nothing,
-    "own_optimizer": optimizer_with_one_average,
-    "own_param_group_rule": three_groups,
-    "own_schedule": dips_of_the_learning_rate,
-    "own_callback": distance_from_the_start,
-    "own_logger": lines_of_json,
-}
-
-
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_an_example_runs_by_its_command_and_is_in_the_run(name, tmp_path):
-    arguments = documented_command(name)
-    kind = "sweep" if any(argument.startswith("sweep=") for argument in arguments) else "run"
-    done = run_command(
-        *arguments, "trainer.max_steps=60", "trainer.log_every_n_steps=1",
-        "trainer.val_check_interval=10", f"hydra.{kind}.dir={tmp_path}", cwd=ROOT,
-    )  # fmt: skip
+def call(command, folder, *overrides):
+    """The command with more overrides, in another folder; the last run's folder."""
+    script, *arguments = (IN_ROOT.get(word, word) for word in shlex.split(command)[1:])
+    done = run_command(*arguments, *overrides, cwd=folder, script=ROOT / script)
     assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
-    results = [json.loads(file.read_text("utf-8")) for file in tmp_path.glob("**/result.json")]
-    assert {result["status"] for result in results} == {"completed"}
-    for config in tmp_path.glob("**/.hydra/config.yaml"):
-        assert FILES[name].suffix == ".yaml" or f"examples.{name}" in config.read_text("utf-8")
-    if name in EVIDENCE:
-        EVIDENCE[name](Finished(float("nan"), tmp_path))
+    return done
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_an_example_is_short_and_has_a_config(name):
-    assert len(FILES[name].read_text("utf-8").splitlines()) <= 65
-    assert list(EXAMPLES.glob(f"conf/*/{name}.yaml"))
+def trained(name, folder, *overrides):
+    """The run that the example's first command makes, with a small budget."""
+    docstring = ast.get_docstring(ast.parse((ROOT / "examples" / f"{name}.py").read_text()))
+    assert docstring is not None
+    (command, *_) = [c for c in commands(docstring) if "train.py" in c]
+    call(command, folder, "trainer.max_steps=60", *overrides)
+    return next(iter(folder.glob("outputs/*/*")))
 
 
-def test_the_configs_name_only_the_file_that_they_are_called_after():
-    for file in EXAMPLES.glob("conf/*/*.yaml"):
-        assert file.stem in FILES
-        assert set(re.findall(r"examples\.(\w+)", file.read_text("utf-8"))) <= {file.stem}
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_30_to_60_lines_and_begins_with_its_command(path):
+    lines = path.read_text().splitlines()
+    assert 30 <= len(lines) <= 60
+    assert commands("\n".join(lines[1:5]))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_config_of_an_example_begins_with_its_path_and_a_command(path):
+    first = path.read_text().splitlines()[path.read_text().startswith("# @package")]
+    relative = path.relative_to(ROOT).as_posix()
+    assert first.startswith(f"# {relative} -- python train.py --config-dir examples/conf")
+
+
+TRAINING = [path.stem for path in EXAMPLES if path.stem != "own_report_column"]
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_the_command_of_an_example_trains(name, tmp_path):
+    folder = trained(name, tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "completed"
+    loss = result["metrics"]["train/loss"]
+    assert loss["final"] < loss["first"]
+    effect(name, folder, result)
+
+
+def effect(name, folder, result):
+    """What the example adds to a run."""
+    header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+    if name == "own_callback":
+        assert result["metrics"]["distance"]["first"] == 0 < result["metrics"]["distance"]["final"]
+        assert "distance" in header
+    elif name == "own_logger":
+        rows = [json.loads(row) for row in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert {"step", "train/loss"} <= rows[0].keys()
+        assert not list(folder.glob("events*"))
+    elif name == "own_param_group_rule":
+        assert {"lr/stem", "lr/kernels", "lr/default"} <= set(header)
+    elif name == "own_lightning_module":
+        assert "val/loss" in header
+    elif name == "own_schedule":
+        column = header.index("lr/default")
+        lines = (folder / "metrics.csv").read_text().splitlines()[1:]
+        lrs = [float(line.split(",")[column]) for line in lines if line.split(",")[column]]
+        assert len(set(lrs)) > 2
+
+
+def test_a_rule_is_tried_out_without_training(tmp_path):
+    (command, _) = commands((ROOT / "examples" / "own_param_group_rule.py").read_text())
+    out = call(command, tmp_path).stdout
+    assert re.search(r"^stem: lr x 0\.1 *\n    net\.conv1\.weight ", out, re.MULTILINE)
+    assert "default: lr x 1" in out
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_column_is_in_the_table_and_in_results_csv(tmp_path):
+    report = trained("own_report_column", tmp_path) / "report"
+    assert "us_per_step" in (report / "results.csv").read_text().splitlines()[0]
+    assert "us per" in (report / "report.md").read_text()

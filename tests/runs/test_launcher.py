@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import signal
 import subprocess
@@ -22,11 +21,9 @@ from conftest import CONF
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.summary.writer.record_writer import RecordWriter
 from test_vectorized_checkpoint import compare
-from together import Rows, difference
+from vectorized_runs import Rows, difference
 
-from stepsize.loggers.event_file import records_of
 from stepsize.vectorized.templates import Templates
 
 WORDS = (
@@ -202,17 +199,6 @@ def test_hydra_composes_each_choice_of_files_once(
     assert [job.config["data"]["shuffle_seed"] for job in jobs[:2]] == [0, 7]
 
 
-@pytest.mark.parametrize("length", [0, 1, 8, 300])
-def test_records_are_tensorboard_s(length: int) -> None:
-    generator = np.random.default_rng(length)
-    texts = [generator.bytes(length), b"short", generator.bytes(length), generator.bytes(70)]
-    theirs = io.BytesIO()
-    writer = RecordWriter(theirs)
-    for text in texts:
-        writer.write(text)
-    assert b"".join(records_of(texts)) == theirs.getvalue()
-
-
 def test_help_does_not_import_torch(command: Callable[..., Any]) -> None:
     ended = command("--help", PYTHONPROFILEIMPORTTIME="1")
     assert "hydra" in ended.stderr
@@ -249,7 +235,7 @@ def test_however_a_sweep_is_ended_its_other_processes_end_too(
         "trainer.accelerator=cpu", "plots=false", "hydra/launcher=vectorized",
         "hydra.launcher.processes=2", cwd=tmp_path,
     )  # fmt: skip
-    wait_until(lambda: "runs together" in (process.output / "out").read_text(), seconds=120)
+    wait_until(lambda: "runs vectorized" in (process.output / "out").read_text(), seconds=120)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 2
     process.send_signal(how)

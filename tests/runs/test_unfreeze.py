@@ -37,7 +37,7 @@ class Net(nn.Module):
 
 def configured(group, name, tmp_path):
     cfg = composed(f"{group}={name}", folder=tmp_path)
-    return OmegaConf.to_container(cfg[group], resolve=True)
+    return OmegaConf.to_container(cfg[group], resolve=True, enum_to_str=True)
 
 
 def built(scheduler, config=None, rules=FROZEN):

@@ -193,11 +193,29 @@ def test_continuous_integration_runs_what_a_newcomer_runs():
     assert commands == ["make lint", "make test", browser]
 
 
-def test_contributing_names_files_that_exist_and_fits_a_screen():
+def test_contributing_names_files_that_exist_and_stays_short():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    named = re.findall(r"`((?:src|conf|tests|scripts)/[\w./]*)`", text)
+    named = re.findall(r"`((?:src|conf|tests|scripts|examples|docs)/[\w./]*)`", text)
     # A file to be written is called NAME; its folder is there.
     places = [ROOT / (path.rpartition("/")[0] if "NAME" in path else path) for path in named]
-    assert len(places) > 10
+    assert len(places) > 20
     assert [str(place) for place in places if not place.exists()] == []
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 110
+
+
+def test_the_changelog_lists_every_renamed_key():
+    from stepsize.config.schema import RENAMED
+
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert [old for old, new in RENAMED.items() if f"| `{old}` | `{new}` |" not in text] == []
+
+
+def test_only_the_readme_of_outputs_is_in_git():
+    asked = subprocess.run(
+        ["git", "check-ignore", "outputs/README.md", "outputs/runs", "outputs/sweeps/x"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if asked.returncode == 128:
+        pytest.skip("this copy of the project is no git repository: clone it")
+    assert asked.stdout.split() == ["outputs/runs", "outputs/sweeps/x"]
+    assert (ROOT / "outputs" / "README.md").is_file()

@@ -77,7 +77,7 @@ def panel_of(overrides: Sequence[str], varied: Collection[str] = ()) -> Panel:
 
     cfg = compose("train", overrides=list(overrides), return_hydra_config=True)
     config: dict[str, Any] = {
-        key: OmegaConf.to_container(cfg[key], resolve=True)
+        key: OmegaConf.to_container(cfg[key], resolve=True, enum_to_str=True)
         for key in ("data", "model", "optimizer", "param_groups", "scheduler", "trainer")
     }
     trainer = config["trainer"]

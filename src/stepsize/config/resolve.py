@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from stepsize.config.renamed import refuse_renamed_keys
+from stepsize.config.schema import refuse_renamed_keys
 
 log = logging.getLogger(__name__)
 

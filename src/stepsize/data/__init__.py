@@ -8,9 +8,8 @@ fit into memory, name any other LightningDataModule in such a file.
 
 from stepsize.data.batches import BatchStream, TensorBatches, Tensors
 from stepsize.data.module import InMemoryData
-from stepsize.data.noise import GradientNoise, NoiseBatches
 from stepsize.data.real import BreastCancer, Diabetes, Digits, DigitsTokens
-from stepsize.data.toy import Blobs, Curve, Line
+from stepsize.data.toy import Blobs, Curve, GradientNoise, Line, NoiseBatches
 
 __all__ = [
     "BatchStream",

@@ -1,4 +1,4 @@
-"""Whole curves as a TensorBoard run, written in one go."""
+"""TensorBoard event files written in one go, many times as fast as by a SummaryWriter."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import google_crc32c
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from stepsize.vectorized.recording import Curves
-
 if TYPE_CHECKING:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 _LARGEST = float(np.finfo(np.float32).max)  # TensorBoard's scalars are float32
 _PREFIX = "events.out.tfevents."
+_NUMBER = count()
+_UINT32 = struct.Struct("<I")
 
 
 def write_event_file(
@@ -31,32 +31,36 @@ def write_event_file(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     layout: Layout | None = None,
 ) -> None:
-    """Write curves into a new run.
+    """Write curves into a new TensorBoard run.
 
-    An event holds all tags of a step: several times as fast as ``SummaryWriter.add_scalar``, and a
-    quarter of the size.
+    An event holds all tags of a step, so that a file is a quarter of the size of one by
+    ``SummaryWriter.add_scalar``.
 
     Args:
-        folder: is made, and becomes the run.
-        curves: ``{tag: (steps [n], values [n])}``. What is not finite is left out.
+        folder: of the run; created.
+        curves: ``{tag: (steps [n], values [n])}``. Values that are not finite are skipped.
         layout: charts of the CUSTOM SCALARS tab.
     """
-    from tensorboard.summary.writer.record_writer import RecordWriter
-
     folder.mkdir(parents=True)
-    # A server that is looking on takes a file with a later name for news, and not for the old one.
+    # A running server reads a file with a later name as newer data, and not as the old file.
     with (folder / f"{_PREFIX}{time.time_ns()}.report").open("wb") as stream:
-        writer = RecordWriter(stream)
-        for event in _events(curves, layout):
-            event.wall_time = time.time()
-            writer.write(event.SerializeToString())
+        stream.write(version_record(time.time()))
+        if layout is not None:
+            stream.write(summary_record(_layout_summary(layout), 0, time.time()))
+        rows: dict[int, list[Summary.Value]] = {}
+        for tag, (steps, values) in curves.items():
+            kept = np.abs(values) <= _LARGEST
+            for step, value in zip(steps[kept].tolist(), values[kept].tolist(), strict=True):
+                rows.setdefault(step, []).append(Summary.Value(tag=tag, simple_value=value))
+        for step in sorted(rows):
+            stream.write(summary_record(Summary(value=rows[step]), step, time.time()))
 
 
 def remove_run(folder: Path) -> None:
-    """Remove a run that holds nothing but what :func:`write_event_file` writes.
+    """Remove a run that holds only what :func:`write_event_file` writes.
 
     Raises:
-        OSError: there is something else in the folder.
+        OSError: the folder holds another file.
     """
     if folder.is_dir():
         for file in folder.glob(f"{_PREFIX}*"):
@@ -64,188 +68,109 @@ def remove_run(folder: Path) -> None:
         folder.rmdir()
 
 
-def _events(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], layout: Layout | None
-) -> Iterator[Event]:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    yield Event(file_version="brain.Event:2")
-    if layout is not None:
-        yield Event(summary=Summary(value=[_layout_value(layout)]))
-    rows: dict[int, list[Summary.Value]] = {}
-    for tag, (steps, values) in curves.items():
-        kept = np.abs(values) <= _LARGEST
-        for step, value in zip(steps[kept].tolist(), values[kept].tolist(), strict=True):
-            rows.setdefault(step, []).append(Summary.Value(tag=tag, simple_value=value))
-    for step in sorted(rows):
-        yield Event(step=step, summary=Summary(value=rows[step]))
+def new_event_file(folder: Path) -> Path:
+    """The path of an event file, with a name that no other writer uses."""
+    name = f"{_PREFIX}{int(time.time())}.{socket.gethostname()}"
+    return folder / f"{name}.{os.getpid()}.{next(_NUMBER)}"
 
 
-def _layout_value(layout: Layout) -> Summary.Value:
-    # tensorboard.plugins.custom_scalar.summary would do this, but it needs tensorflow.
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
-    from tensorboard.plugins.custom_scalar import metadata
-
-    return Summary.Value(
-        tag=metadata.CONFIG_SUMMARY_TAG,
-        metadata=metadata.create_summary_metadata(),
-        tensor=TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()]),
-    )
+def version_record(wall_time: float) -> bytes:
+    """The record that every event file begins with."""
+    return framed(Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
 
 
-_POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli), bits reversed
-_NUMBER = count()
+def summary_record(summary: Summary, step: int, wall_time: float) -> bytes:
+    """The record of a summary, such as a text or a row of HPARAMS."""
+    return framed(Event(wall_time=wall_time, step=step, summary=summary).SerializeToString())
 
 
-def _table() -> np.ndarray:
-    entries = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        entries = np.where(entries & 1, (entries >> 1) ^ np.uint32(_POLYNOMIAL), entries >> 1)
-    return entries
-
-
-_TABLE = _table()
-
-
-def masked_crc32c(texts: np.ndarray) -> np.ndarray:
-    """The masked CRC-32C of byte strings of one length.
-
-    Args:
-        texts: uint8, [texts, length].
-
-    Returns:
-        uint32, [texts].
-    """
-    crc = np.full(len(texts), 0xFFFFFFFF, dtype=np.uint32)
-    for column in np.ascontiguousarray(texts.T):
-        crc = _TABLE[(crc ^ column) & 0xFF] ^ (crc >> np.uint32(8))
-    crc = ~crc
-    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
-
-
-def framed(texts: np.ndarray) -> np.ndarray:
-    """Byte strings of one length as records.
-
-    Args:
-        texts: uint8, [texts, length].
-
-    Returns:
-        uint8, [texts, length + 16].
-    """
-    number, length = texts.shape
-    header = np.frombuffer(struct.pack("<Q", length), np.uint8)[None]
-    records = np.empty((number, length + 16), np.uint8)
-    records[:, :8] = header
-    records[:, 8:12] = _bytes_of(masked_crc32c(header))
-    records[:, 12:-4] = texts
-    records[:, -4:] = _bytes_of(masked_crc32c(texts))
-    return records
-
-
-def records_of(texts: Sequence[bytes]) -> list[bytes]:
-    """Byte strings as records; those of one length all at once."""
-    by_length: dict[int, list[int]] = {}
-    for index, text in enumerate(texts):
-        by_length.setdefault(len(text), []).append(index)
-    found = [b""] * len(texts)
-    for length, indices in by_length.items():
-        together = b"".join(texts[index] for index in indices)
-        records = framed(np.frombuffer(together, np.uint8).reshape(len(indices), length))
-        for index, record in zip(indices, records, strict=True):
-            found[index] = record.tobytes()
-    return found
-
-
-def row_events(
-    curves: Curves, runs: Sequence[int], times: Mapping[int, tuple[float, float]]
+def scalar_records(
+    tables: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    runs: Sequence[int],
+    times: Mapping[int, tuple[float, float]],
 ) -> dict[int, list[bytes]]:
-    """All rows, an event for each.
+    """The records of all scalars of many runs, one record for each run and step.
 
     Args:
-        curves: what was logged.
-        runs: of which runs.
-        times: when each run began, in seconds since 1970, and how long a step took.
+        tables: by tag the steps [steps], the values [runs, steps], and whether a value was logged
+            [runs, steps].
+        runs: the runs to write.
+        times: by run, when it began (Unix time) and the seconds per step.
 
     Returns:
-        By run: the records of its events, in the order of their steps.
+        By run: its records in the order of the steps.
     """
     numbers = np.array(runs)
     began = np.array([times[run][0] for run in runs])
     per_step = np.array([times[run][1] for run in runs])
-    owners, events = [], []
-    for step, tags, which, values in _rows(curves, numbers):
-        owners.append(which)
-        events.append(_scalar_events(step, tags, values, began[which] + step * per_step[which]))
     found: dict[int, list[bytes]] = {run: [] for run in runs}
-    for which, records in zip(owners, _framed_by_length(events), strict=True):
-        size, everything = records.shape[1], records.tobytes()
-        for place, index in enumerate(which.tolist()):
-            found[runs[index]].append(everything[place * size : (place + 1) * size])
+    for step, tags, which, values in _rows(tables, numbers):
+        events = _scalar_events(step, tags, values, began[which] + step * per_step[which])
+        for index, event in zip(which.tolist(), events, strict=True):
+            found[runs[index]].append(framed(event))
     return found
 
 
-def _framed_by_length(events: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Each array of events [n, length] as records; numpy's calls are shared by equal lengths."""
-    by_length: dict[int, list[int]] = {}
-    for index, rows in enumerate(events):
-        by_length.setdefault(rows.shape[1], []).append(index)
-    found = list(events)
-    for indices in by_length.values():
-        records = framed(np.concatenate([events[index] for index in indices]))
-        bounds = np.cumsum([len(events[index]) for index in indices])[:-1]
-        for index, part in zip(indices, np.split(records, bounds), strict=True):
-            found[index] = part
-    return found
+def framed(data: bytes) -> bytes:
+    """Data as a record: its length, the length's checksum, the data, and the data's checksum."""
+    return _header(len(data)) + data + _checksum(data)
 
 
-def event(summary: Summary, step: int, wall_time: float) -> bytes:
-    """Another summary, such as a text or a row of HPARAMS."""
-    return Event(wall_time=wall_time, step=step, summary=summary).SerializeToString()
+@lru_cache
+def _header(length: int) -> bytes:
+    packed = struct.pack("<Q", length)
+    return packed + _checksum(packed)
 
 
-def opening(wall_time: float) -> bytes:
-    """The event that every file begins with."""
-    return Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString()
+def _checksum(data: bytes) -> bytes:
+    """The masked CRC-32C of TFRecord files, little-endian."""
+    crc = google_crc32c.value(data)
+    return _UINT32.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def event_file(folder: Path) -> Path:
-    """A name for an event file that no other writer takes."""
-    name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
-    return folder / f"{name}.{os.getpid()}.{next(_NUMBER)}"
+def _layout_summary(layout: Layout) -> Summary:
+    # tensorboard.plugins.custom_scalar.summary would do this, but it needs tensorflow.
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.plugins.custom_scalar import metadata
+
+    value = Summary.Value(
+        tag=metadata.CONFIG_SUMMARY_TAG,
+        metadata=metadata.create_summary_metadata(),
+        tensor=TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()]),
+    )
+    return Summary(value=[value])
 
 
-def _bytes_of(checksums: np.ndarray) -> np.ndarray:
-    """Little-endian, uint8 [texts, 4]."""
-    return checksums.astype("<u4")[:, None].view(np.uint8)
-
-
-def _rows(curves: Curves, runs: np.ndarray) -> Iterable[tuple[int, list[str], np.ndarray, Any]]:
-    """Each step, its tags, which of ``runs`` have just these (positions), and the values."""
-    places = {
+def _rows(
+    tables: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], runs: np.ndarray
+) -> Iterator[tuple[int, list[str], np.ndarray, np.ndarray]]:
+    """Step, tags, the positions in ``runs`` that have exactly these tags, and the values."""
+    columns = {
         tag: {step: column for column, step in enumerate(steps.tolist())}
-        for tag, (steps, *_) in curves.tables.items()
+        for tag, (steps, *_) in tables.items()
     }
-    for step in sorted({step for columns in places.values() for step in columns}):
-        tags = [tag for tag, columns in places.items() if step in columns]
-        tables = [(curves.tables[tag], places[tag][step]) for tag in tags]
-        values = np.stack([table[1][runs, column] for table, column in tables], axis=1)
-        given = np.stack([table[2][runs, column] for table, column in tables], axis=1)
+    for step in sorted({step for own in columns.values() for step in own}):
+        tags = [tag for tag, own in columns.items() if step in own]
+        found = [(tables[tag], columns[tag][step]) for tag in tags]
+        values = np.stack([table[1][runs, column] for table, column in found], axis=1)
+        given = np.stack([table[2][runs, column] for table, column in found], axis=1)
+        if given.all():
+            yield step, tags, np.arange(len(runs)), values
+            continue
         patterns, kinds = np.unique(given, axis=0, return_inverse=True)
         for kind, pattern in enumerate(patterns):
             which = np.flatnonzero(kinds.reshape(-1) == kind)
             if pattern.any():
-                named = [tag for tag, there in zip(tags, pattern, strict=True) if there]
+                named = [tag for tag, exists in zip(tags, pattern, strict=True) if exists]
                 yield step, named, which, values[which][:, pattern]
 
 
 def _scalar_events(
     step: int, tags: Sequence[str], values: np.ndarray, times: np.ndarray
-) -> np.ndarray:
-    """Events with the values [rows, tags] of one step, serialised: uint8 [rows, length]."""
-    # One event from protobuf itself, with numbers that are found again in its bytes.
+) -> list[bytes]:
+    """Serialised events with the values [rows, tags] of one step at ``times`` [rows]."""
+    # protobuf serialises one event, whose numbers are then replaced in its bytes.
     marks = [np.float32(-1.5e30 * (1 + index / 1024)) for index in range(len(tags))]
     when = -1.5e300
     summary = Summary(
@@ -263,4 +188,5 @@ def _scalar_events(
         rows[:, start : start + 4] = single[:, index : index + 1].copy().view(np.uint8)
     start = one.index(struct.pack("<d", when))
     rows[:, start : start + 8] = times.astype("<f8")[:, None].view(np.uint8)
-    return rows
+    size, content = rows.shape[1], rows.tobytes()
+    return [content[first : first + size] for first in range(0, len(content), size)]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pytorch_lightning.loggers import Logger
 
-from stepsize.config.direction import larger_is_better
+from stepsize.config.schema import larger_is_better
 from stepsize.run.atomic import replacing
 
 # Curves only: the recipe, the size of the steps, and the gap a second time.

@@ -1,4 +1,4 @@
-"""The curves of runs, from their ``metrics.csv``."""
+"""Reads the curves of runs from metrics.csv, and computes their median over seeds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stepsize.report.read import RunRow
+from stepsize.stats.intervals import quartiles
 
 # {tag: (steps [n] of int64, values [n] of float64)}
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -16,22 +17,22 @@ CurveReader = Callable[[RunRow], Curves]
 
 
 class CachedCurves:
-    """Reads each run's ``metrics.csv`` once: ``curves(run)``."""
+    """Reads the ``metrics.csv`` of each run once: ``curves(run)``."""
 
     def __init__(self) -> None:
         self._read: dict[Path, Curves] = {}
 
     def __call__(self, run: RunRow) -> Curves:
-        """The run's curves; empty where it has left none."""
+        """The curves of a run; empty without a ``metrics.csv``."""
         if run.folder not in self._read:
             self._read[run.folder] = read_curves(run.folder / "metrics.csv")
         return self._read[run.folder]
 
 
 def read_curves(file: Path) -> Curves:
-    """Read a table whose first column is the step; an empty cell was not logged at that step.
+    """Read a table whose first column is the step; an empty cell has no value at that step.
 
-    Several times as fast as a general reader of CSV: cells are numbers without quotes.
+    This is several times as fast as a general CSV reader, because no cell has quotes.
     """
     try:
         header, *lines = file.read_text("utf-8").splitlines()
@@ -56,22 +57,22 @@ def read_curves(file: Path) -> Curves:
 
 
 def worst(mode: str) -> float:
-    """What a run that diverged counts as, from its divergence on."""
+    """The value of a run after its divergence: inf, or -inf where larger is better."""
     return math.inf if mode == "min" else -math.inf
 
 
 def on_grid(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) -> np.ndarray:
-    """A run's values at the steps of ``grid``: the latest that was logged.
+    """The last logged value of a run at each step of ``grid``.
 
-    A run that diverged counts as infinitely bad from the first value that is not finite, or from
-    its end; one that was complete before the others keeps its last value.
+    A diverged run is infinitely bad from its first value that is not finite, or after its last
+    step. A run that completed at an earlier step than the grid's last one keeps its last value.
 
     Args:
         run: a finished run.
         curves: its curves.
-        tag: what to look at.
-        grid: steps [n], rising.
-        mode: "min" or "max"; says which infinity is bad.
+        tag: of the metric.
+        grid: steps [n], increasing.
+        mode: "min" or "max", for the sign of infinitely bad.
 
     Returns:
         [n]; NaN before the first logged step.
@@ -92,17 +93,17 @@ def on_grid(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) 
 def median_curve(
     runs: Sequence[RunRow], curves_of: CurveReader, tag: str, mode: str, end: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The median over runs at each step that any of them has logged.
+    """The median over runs at each step that any of them logged.
 
     Args:
         runs: finished runs that have the tag.
         curves_of: reads their curves.
-        tag: what to look at.
+        tag: of the metric.
         mode: "min" or "max".
-        end: the grid goes on to this step, so that a run that ended early is seen to stay there.
+        end: last step of the grid, to which the last values extend; None for the last logged one.
 
     Returns:
-        steps [n] and medians [n]; infinite where half of the runs have diverged.
+        steps [n] and medians [n]; infinite where at least half of the runs diverged.
     """
     grids = [curves_of(run)[tag][0] for run in runs]
     last = np.array([] if end is None else [end], dtype=np.int64)
@@ -110,25 +111,21 @@ def median_curve(
     steps = np.unique(np.concatenate([*(grids[:1] if same else grids), last]))
     values = np.stack([on_grid(run, curves_of(run), tag, steps, mode) for run in runs])
     known = ~np.isnan(values).any(axis=0)
-    steps, values = steps[known], np.sort(values[:, known], axis=0)
-    low, high = values[(len(runs) - 1) // 2], values[len(runs) // 2]
-    with np.errstate(invalid="ignore"):
-        # Between a finite and an infinite value the median is infinite.
-        return steps, np.where(low == high, low, (low + high) / 2)
+    return steps[known], quartiles(values[:, known])[1]
 
 
 def thinned(
     steps: np.ndarray, values: np.ndarray, points: int = 160
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most about ``points`` points with the same figure: each stretch's lowest and highest."""
+    """About ``points`` points that draw the same curve: each stretch's lowest and highest."""
     if len(steps) <= points:
         return steps, values
     stretch = -(-len(steps) // (points // 2))
-    # The last stretch is filled up with the last value.
-    places = np.minimum(np.arange(-(-len(steps) // stretch) * stretch), len(steps) - 1)
-    places = places.reshape(-1, stretch)
-    inside = values[places]
-    rows = np.arange(len(places))
-    lows, highs = (places[rows, pick(axis=1)] for pick in (inside.argmin, inside.argmax))
+    # The last stretch is padded with the last index.
+    index = np.minimum(np.arange(-(-len(steps) // stretch) * stretch), len(steps) - 1)
+    index = index.reshape(-1, stretch)
+    inside = values[index]
+    rows = np.arange(len(index))
+    lows, highs = (index[rows, pick(axis=1)] for pick in (inside.argmin, inside.argmax))
     order = np.unique(np.concatenate([[0], lows, highs, [len(steps) - 1]]))
     return steps[order], values[order]

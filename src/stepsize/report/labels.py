@@ -1,4 +1,4 @@
-"""What the runs of a comparison differ in, and short names for it: ``adam lr=0.01``."""
+"""Short names of hyperparameter settings, from what varies: ``adam lr=0.01``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from stepsize.report.read import RunRow
 
-# These name a run, say where it goes or how it is run, not what it computes; the task and the seed
-# are told apart from the setting.
+# Keys that name a run or say where its files go, and do not change what it computes. The task and
+# the seed do, but they are no part of a hyperparameter setting.
 _NOT_A_SETTING = (
     "task", "seed", "name", "sweep", "logger", "ckpt_path", "overwrite", "fail_fast", "hydra",
 )  # fmt: skip
@@ -16,18 +16,17 @@ _RECIPE = ("optimizer", "scheduler", "param_groups")
 _WITHOUT = {"scheduler": "no schedule", "param_groups": "no groups"}
 _NONE = ("none", "None")
 LR = "optimizer.lr"
-UNSAID = "default"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run does, but for its task and its seed.
+    """A hyperparameter setting: all that a run computes with, except its task and its seed.
 
     Attributes:
-        method: the optimizer, schedule, groups and other files that vary, in words.
+        method: names of the optimizer, schedule, groups and other config files that vary.
         label: the method and the numbers that vary.
         values: ``(key, value)`` of everything that varies, sorted by key.
-        optimizer: which one.
+        optimizer: its name.
     """
 
     method: str
@@ -40,18 +39,18 @@ class Setting:
         return dict(self.values).get(key)
 
     def marked(self, mark: str) -> Setting:
-        """The same setting under a label that tells it from its namesake elsewhere."""
+        """The same setting with ``mark`` after its label, to distinguish it from its namesake."""
         values = (*self.values, ("", mark))
         return Setting(self.method, f"{self.label} {mark}", values, self.optimizer)
 
 
 def name_settings(rows: Sequence[RunRow]) -> list[Setting]:
-    """The setting of each row, named by what varies among all of them and by nothing else."""
-    words = [_words(row) for row in rows]
-    keys = {key for each in words for key in each} | set(_RECIPE)
+    """The hyperparameter setting of each run, named by what varies among all of them."""
+    overrides = [overrides_of(row) for row in rows]
+    keys = {key for each in overrides for key in each} | set(_RECIPE)
     filled = [
         {key: _filled(key, each, row) for key in keys}
-        for each, row in zip(words, rows, strict=True)
+        for each, row in zip(overrides, rows, strict=True)
     ]
     varied = sorted(key for key in keys if len({values[key] for values in filled}) > 1)
     short = _short_names(varied)
@@ -61,22 +60,26 @@ def name_settings(rows: Sequence[RunRow]) -> list[Setting]:
     ]
 
 
-def shown_number(word: str) -> str:
-    """A number in its shortest form, so that 1e-3 is 0.001; any other word as it is."""
+def shown_number(text: str) -> str:
+    """A number in its shortest form (0.001 for 1e-3); any other text unchanged."""
     try:
-        number = float(word)
+        number = float(text)
     except ValueError:
-        return word
+        return text
     text = f"{number:.6g}"
     mantissa, exponent, power = text.partition("e")
     return f"{mantissa}e{int(power)}" if exponent else text
 
 
 def grid_of(rows: Iterable[RunRow]) -> dict[str, list[str]]:
-    """Every value of every key that was given, in the order of its first appearance."""
+    """All values of each overridden key, in the order of their first appearance."""
     grid: dict[str, dict[str, None]] = {}
     for row in rows:
-        given = {"task": row.task, **{key: getattr(row, key) for key in _RECIPE}, **_words(row)}
+        given = {
+            "task": row.task,
+            **{key: getattr(row, key) for key in _RECIPE},
+            **overrides_of(row),
+        }
         if row.seed is not None:
             given["seed"] = str(row.seed)
         for key, value in given.items():
@@ -84,19 +87,18 @@ def grid_of(rows: Iterable[RunRow]) -> dict[str, list[str]]:
     return {key: list(values) for key, values in grid.items()}
 
 
-def varied_words(rows: Sequence[RunRow]) -> list[dict[str, str]]:
-    """What the words of each row set, by key; only keys that differ, the rate's aside."""
-    words = [_words(row) for row in rows]
-    keys = dict.fromkeys(key for each in words for key in each if key != LR)
-    varied = [key for key in keys if len({each.get(key) for each in words}) > 1]
-    return [{key: each[key] for key in varied if key in each} for each in words]
+def varied_keys(rows: Sequence[RunRow]) -> list[str]:
+    """The overridden keys whose values differ among runs, without the learning rate."""
+    overrides = [overrides_of(row) for row in rows]
+    keys = dict.fromkeys(key for each in overrides for key in each if key != LR)
+    return [key for key in keys if len({each.get(key) for each in overrides}) > 1]
 
 
-def _words(row: RunRow) -> dict[str, str]:
-    """What the words of a run set, by key, the recipe's own choices aside."""
+def overrides_of(row: RunRow) -> dict[str, str]:
+    """The overrides of a run by key, without those that name it or choose its recipe."""
     found = {}
-    for word in row.overrides:
-        key, _, value = word.lstrip("+").partition("=")
+    for override in row.overrides:
+        key, _, value = override.lstrip("+").partition("=")
         top = key.partition("/")[0].partition(".")[0]
         if key.startswith("~"):
             key, value = key.lstrip("~"), "removed"
@@ -106,16 +108,16 @@ def _words(row: RunRow) -> dict[str, str]:
     return found
 
 
-def _filled(key: str, words: Mapping[str, str], row: RunRow) -> str:
+def _filled(key: str, overrides: Mapping[str, str], row: RunRow) -> str:
     if key in _RECIPE:
         return str(getattr(row, key))
     if key == LR and row.lr is not None:
         return shown_number(str(row.lr))
-    return words.get(key, UNSAID)
+    return overrides.get(key, "default")
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """As many of the last parts of each dotted key as tell it from the others."""
+    """The shortest ending of each dotted key that no other key has."""
     short = {}
     for key in keys:
         parts = key.split(".")
@@ -147,7 +149,7 @@ def _last(name: str) -> str:
 
 
 def _is_file(key: str, value: str) -> bool:
-    """Whether it chooses a file of a group, rather than set a number."""
+    """Whether an override chooses a file of a config group, not a number."""
     try:
         float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which line is whose: the same colour for the same optimizer in every figure of every report."""
+"""The line style of each method: an optimizer has the same colour in every report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from stepsize.plots.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.report.labels import Setting
 
-# Seven colours that the colour-blind can tell apart; yellow is not seen on white, and black is what
-# the page writes with, so that it turns light in the dark.
+# Seven colours that colour-blind readers can distinguish, without yellow, which is invisible on
+# white. INK is the page's text colour, so that it is light in the dark scheme.
 HUES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 SOLID, DASHED, DOTTED = (), (4.0, 1.6), (1.2, 1.4)  # in line widths: on, off
 DASHES = (SOLID, DASHED, DOTTED)
 MARKERS = ("o", "s", "^")  # one per dash
 
-# Those that are compared most often are solid, and those that behave alike differ in hue.
+# The most common optimizers have solid lines; similar optimizers have different hues.
 _KNOWN = {
     "sgd": (BLUE, 0), "adam": (VERMILION, 0), "adamw": (GREEN, 0), "rmsprop": (ORANGE, 0),
     "muon": (PURPLE, 0), "lion": (SKY, 0), "adagrad": (INK, 0),
@@ -29,7 +29,7 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is drawn.
+    """The style of a line.
 
     Attributes:
         colour: ``#rrggbb``.
@@ -43,17 +43,17 @@ class Look:
 
     @property
     def linestyle(self) -> str | tuple[float, tuple[float, ...]]:
-        """As matplotlib takes it."""
+        """The ``linestyle`` argument of matplotlib."""
         return (0.0, self.dashes) if self.dashes else "-"
 
 
 def looks(settings: Iterable[Setting]) -> dict[str, Look]:
-    """A look for each method, by its name.
+    """The line style of each method, by the method's name.
 
-    A method that is its optimizer has that optimizer's look. With several methods per optimizer
-    (schedules, groups) the colour stays the optimizer's as far as there are dashes; with one
-    optimizer in all, methods take colours of their own. What is not known by name gets a look from
-    its name, the next free one where two would be the same.
+    A method named like its optimizer has that optimizer's style. Several methods of one optimizer
+    (schedules, groups) have its colour with different dashes, as long as there are dashes. With
+    only one optimizer, each method has its own colour. The style of an unknown optimizer follows
+    from its name; if it is taken, the next free style is used.
     """
     by_method = {setting.method: setting.optimizer for setting in settings}
     optimizers = set(by_method.values())
@@ -71,7 +71,7 @@ def looks(settings: Iterable[Setting]) -> dict[str, Look]:
 
 
 def ordered_looks(count: int) -> list[Look]:
-    """Looks for ordered values of one method, from low (blue) over purple to high (orange)."""
+    """Styles for the ordered values of one method: blue (low), purple, orange (high)."""
     stops = [_rgb(BLUE), _rgb(PURPLE), _rgb(ORANGE)]
     colours = []
     for index in range(count):

@@ -1,9 +1,8 @@
-"""The median over seeds as TensorBoard runs: 300 runs compared as 15 curves."""
+"""Writes medians over seeds as TensorBoard runs, so that 300 runs show as 15 curves."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,39 +10,40 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stepsize.config.direction import larger_is_better
+from stepsize.config.schema import larger_is_better
 from stepsize.loggers.event_file import remove_run, write_event_file
 from stepsize.report.curves import CurveReader, Curves, on_grid, worst
 from stepsize.report.labels import name_settings
 from stepsize.report.read import RunRow, Sweep
 from stepsize.report.task import Entry, compare_tasks
+from stepsize.stats.intervals import quartiles
 
 if TYPE_CHECKING:
     from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-_FIRST_WORD = "median"
+_PREFIX = "median"
 _UNSAFE = re.compile(r"[^\w.,=+()\[\]@ -]+", re.ASCII)
-_LONGEST = 200  # bytes; file systems take 255
-# Neither good nor bad, so a run that diverged has no worst value to take their place.
+_LONGEST = 200  # bytes; file systems allow 255
+# These have no worst value that could represent a diverged run.
 _NEUTRAL = ("lr/", "grad_norm/", "update_ratio/")
 
 
 def write_aggregates(sweeps: Sequence[Sweep], out: Path, curves: CurveReader) -> None:
-    """Write one TensorBoard run per setting below ``out``, and a layout that shows them with bands.
+    """Write one TensorBoard run with the median curves of each hyperparameter setting.
 
-    A run has the median over seeds under the tag of the runs themselves, as far as it is finite.
-    ``quartiles/<tag>/q25``, ``q50`` and ``q75`` end where one of the three ends, as the bands of
-    TensorBoard's CUSTOM SCALARS need it. A seed that diverged counts as infinitely bad from its
-    divergence on. The settings are those of the report; where rates were chosen on other seeds
-    ("tuning"), these runs have curves of their own. Nothing is written where no setting has two
-    finished runs. Earlier aggregates in ``out`` are removed.
+    Each has the finite part of the median over seeds, under the tag of the runs themselves, and
+    the quartiles under ``quartiles/<tag>/q25``, ``q50`` and ``q75`` as far as all three are finite,
+    which the bands of TensorBoard's CUSTOM SCALARS require. A diverged seed counts as infinitely
+    bad after its divergence. The settings are those of the report; the runs of a tuning stage have
+    curves of their own. Nothing is written if no setting has two finished runs. Earlier median
+    runs in ``out`` are removed.
 
     Args:
         sweeps: at least one.
         out: the report's folder.
         curves: reads a run's curves: ``{tag: (steps [n], values [n])}``.
     """
-    for old in out.glob(f"{_FIRST_WORD} *"):
+    for old in out.glob(f"{_PREFIX} *"):
         remove_run(old)
     entries = dict(_named_entries(sweeps))
     if not any(len(_finished(entry)) > 1 for entry in entries.values()):
@@ -55,7 +55,7 @@ def write_aggregates(sweeps: Sequence[Sweep], out: Path, curves: CurveReader) ->
     for name, found in aggregates.items():
         if found:
             write_event_file(out / name, found, layout)
-            layout = None  # one run has it for all
+            layout = None  # the layout of one run applies to all
 
 
 def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
@@ -66,9 +66,9 @@ def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
         curves_of: reads their curves.
 
     Returns:
-        ``{tag: (steps, medians), "quartiles/<tag>/q25": ...}``; points that are not finite are
-        left out. Every point is over all runs, but for rates and norms, where a run that diverged
-        does not count.
+        ``{tag: (steps, medians), "quartiles/<tag>/q25": ...}`` without points that are not finite.
+        Every point is over all runs, except for learning rates and norms, where diverged runs do
+        not count.
     """
     found: Curves = {}
     for tag in dict.fromkeys(tag for run in runs for tag in curves_of(run)):
@@ -84,7 +84,7 @@ def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
         grid = np.unique(np.concatenate([curves_of(run)[tag][0] for run in having]))
         values = np.stack([_values(run, curves_of(run), tag, grid, mode) for run in counted])
         known = ~np.isnan(values).any(axis=0)
-        steps, (low, middle, high) = grid[known], _quartiles(values[:, known])
+        steps, (low, middle, high) = grid[known], quartiles(values[:, known])
         finite = np.isfinite(middle)
         found[tag] = (steps[finite], middle[finite])
         if not tag.startswith("lr/"):
@@ -95,7 +95,7 @@ def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
 
 
 def _named_entries(sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Entry]]:
-    """The report's settings with the names of their folders."""
+    """The report's hyperparameter settings with the names of their folders."""
     rows = [run for sweep in sweeps for run in sweep.runs]
     comparisons = compare_tasks(rows, name_settings(rows))
     for comparison in comparisons:
@@ -103,8 +103,8 @@ def _named_entries(sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Entry]]:
         tuning = comparison.tuning if comparison.two_stages else ()
         for stage, entries in ([], comparison.entries), (["tuning"], tuning):
             for entry in entries:
-                words = [_FIRST_WORD, *task, *stage, entry.setting.label]
-                yield _file_name(" ".join(words)), entry
+                parts = [_PREFIX, *task, *stage, entry.setting.label]
+                yield _file_name(" ".join(parts)), entry
 
 
 def _finished(entry: Entry) -> list[RunRow]:
@@ -112,35 +112,14 @@ def _finished(entry: Entry) -> list[RunRow]:
 
 
 def _values(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) -> np.ndarray:
-    """A run's values at the steps of ``grid``; NaN where nothing is known yet."""
+    """A run's values at the steps of ``grid``; NaN before its first value."""
     if tag in curves:
         return on_grid(run, curves, tag, grid, mode)
-    return np.where(grid >= run.steps, worst(mode), np.nan)  # it diverged before there was a value
-
-
-def _quartiles(values: np.ndarray) -> np.ndarray:
-    """Quartiles over runs, as :func:`stepsize.stats.intervals.median_quartiles` defines them.
-
-    Args:
-        values: [runs, steps], infinite or not, without NaN.
-
-    Returns:
-        [3, steps]: lower quartile, median, upper quartile.
-    """
-    ordered = np.sort(values, axis=0)
-    quartiles = []
-    for share in (0.25, 0.5, 0.75):
-        position = share * (len(ordered) - 1)
-        below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
-        with np.errstate(invalid="ignore"):  # inf - inf, which is not used
-            between = below + position % 1 * (above - below)
-        infinite = np.where(np.isinf(below), below, above)
-        quartiles.append(np.where(np.isinf(infinite), infinite, between))
-    return np.stack(quartiles)
+    return np.where(grid >= run.steps, worst(mode), np.nan)  # it diverged before its first value
 
 
 def _file_name(name: str) -> str:
-    """A name that file systems take; where something had to give way, a digest ends it."""
+    """A valid file name; it ends with a digest if characters had to be replaced or cut."""
     safe = _UNSAFE.sub("_", name)
     if safe == name and len(safe) <= _LONGEST:
         return safe
@@ -148,7 +127,7 @@ def _file_name(name: str) -> str:
 
 
 def _layout(tags: Sequence[str]) -> Layout:
-    """A chart per tag: the median of each setting in a band from quartile to quartile."""
+    """One chart for each tag: the median of each setting, with the quartiles as a band."""
     from tensorboard.plugins.custom_scalar import layout_pb2
 
     def chart(tag: str) -> layout_pb2.Chart:

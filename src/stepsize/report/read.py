@@ -1,4 +1,4 @@
-"""Reads a sweep's folder: what was planned, and what each run has left behind."""
+"""Reads a sweep's folder: the planned jobs, and the result of each run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECIPE_GROUPS = ("task", "optimizer", "scheduler", "param_groups")
 def read_sweep(folder: Path) -> Sweep:
     """Read a sweep's folder, a folder of single runs, or a single run's folder.
 
-    Without ``sweep.json`` (single runs, or another sweeper's) the rows are those of its folders.
+    Without ``sweep.json`` (single runs, or another sweeper's) each run's folder gives a row.
 
     Raises:
         ValueError: there is no such folder, it holds no runs, or ``sweep.json`` cannot be read.
@@ -39,7 +39,7 @@ def read_sweep(folder: Path) -> Sweep:
         commands=tuple(commands),
         varied=tuple(plan.get("varied") or ()),
         jobs=tuple(jobs),
-        left_out=tuple(plan.get("left_out") or ()),
+        skipped=tuple(plan.get("left_out") or ()),
         baseline=plan.get("baseline"),
         versions=plan.get("versions") or next((row.versions for row in rows if row.versions), {}),
         runs=rows,
@@ -84,7 +84,7 @@ def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
         known = dict(job) if job else _configured(folder)
         result = {**known, "status": status, "reason": trouble}
     overrides = tuple(result.get("overrides") or job.get("overrides") or ())
-    words = dict(word.split("=", 1) for word in overrides if "=" in word)
+    values = dict(override.split("=", 1) for override in overrides if "=" in override)
 
     def value(key: str, default: Any = None) -> Any:
         found = result.get(key)
@@ -103,7 +103,7 @@ def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
         scheduler=str(value("scheduler", "none")),
         param_groups=str(value("param_groups", "none")),
         seed=value("seed"),
-        lr=_number(value("lr", words.get("optimizer.lr"))),
+        lr=_number(value("lr", values.get("optimizer.lr"))),
         overrides=overrides,
         steps=int(value("steps", 0)),
         seconds=value("seconds"),
@@ -136,7 +136,7 @@ def _objective(result: Mapping[str, Any]) -> float | None:
 
 
 def _configured(folder: Path) -> dict[str, Any]:
-    """What Hydra noted before the run began; for a run without a result and without a plan."""
+    """Hydra's own record of a run, for one that has neither a result nor a plan."""
     from omegaconf import DictConfig, OmegaConf
 
     try:
@@ -160,7 +160,7 @@ def _number(value: Any) -> float | None:
     try:
         return None if value is None else float(value)
     except (TypeError, ValueError):
-        return None  # several rates at once, or a word for one
+        return None  # several learning rates, or the name of one
 
 
 STATUSES = ("completed", "diverged", "failed", "interrupted", "missing")
@@ -169,12 +169,12 @@ _FINISHED = ("completed", "diverged")
 
 @dataclass(frozen=True)
 class Target:
-    """What a run was to reach.
+    """The target of a run and the step that reached it.
 
     Attributes:
         metric: a tag, such as ``train/gap``.
-        value: it is met at or beyond this value.
-        steps: the first logged step at which it was met; None for a miss.
+        value: the target is reached at or beyond this value of the metric.
+        steps: the first logged step that reached it; None for a miss.
     """
 
     metric: str
@@ -184,21 +184,22 @@ class Target:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run: what was planned, and what is known of its end.
+    """A run: its planned job and its result.
 
     Attributes:
-        sweep: the name of the sweep it belongs to.
+        sweep: the name of its sweep.
         run: the name of its folder.
-        folder: where it lies, or would lie.
+        folder: its path, which need not exist.
         stage: ``compare``, or in a sweep of two stages ``tune`` and ``test``.
         status: one of ``STATUSES``.
-        reason: of a divergence or a failure: one sentence.
-        overrides: all words that made its configuration.
+        reason: why it diverged or failed, in one sentence.
+        overrides: all of its configuration.
         metrics: ``{tag: {"first", "final", "best"}}``; None for a value that was not finite.
         monitor: the tag of the objective; smaller is better where ``mode`` is "min".
         objective: the final value of the monitor; None where it is not finite or not known.
-        optimum: the minimum of the training objective, where it is known.
+        optimum: the minimum of the training objective; None where it is not known.
         config_hash: equal for two runs that compute the same.
+        label: short name of its hyperparameter setting in the report; empty until it is named.
     """
 
     sweep: str
@@ -224,10 +225,15 @@ class RunRow:
     target: Target | None = None
     config_hash: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
+
+    def metric(self, tag: str, which: str = "final") -> float | None:
+        """The "first", "final" or "best" value of a metric; None where there is none."""
+        return self.metrics.get(tag, {}).get(which)
 
     @property
     def finished(self) -> bool:
-        """Whether it says something about its setting: it was completed, or it diverged."""
+        """Whether its status is completed or diverged, so that it counts in the statistics."""
         return self.status in _FINISHED
 
     @property
@@ -244,15 +250,15 @@ class Sweep:
 
     Attributes:
         folder: as it was given.
-        name: as it was given to the sweep; else the folder's.
+        name: the sweep's own; else the folder's.
         config: the name of the ``conf/sweep`` file, if one was used.
-        commands: every command that added runs; empty where it is not recorded.
-        varied: the keys that the command varied; empty where it is not recorded.
+        commands: every command that added runs; empty where none is recorded.
+        varied: the keys that the command varied; empty where none is recorded.
         jobs: the planned jobs as ``sweep.json`` has them; empty without one.
-        left_out: ``{"overrides", "reason"}`` of each combination that was not planned.
-        baseline: what differences are shown against, by the sweep's own wish.
-        versions: of the packages that decide the numbers.
-        runs: one row per planned job in its order, then those that no plan mentions.
+        skipped: ``{"overrides", "reason"}`` of each combination that the sweep skipped.
+        baseline: of the paired differences, as the sweep's configuration names it.
+        versions: of the packages that determine the numbers.
+        runs: the planned jobs in order, then the other runs in the folder.
     """
 
     folder: Path
@@ -261,7 +267,7 @@ class Sweep:
     commands: tuple[str, ...]
     varied: tuple[str, ...]
     jobs: tuple[Mapping[str, Any], ...]
-    left_out: tuple[Mapping[str, Any], ...]
+    skipped: tuple[Mapping[str, Any], ...]
     baseline: str | None
     versions: Mapping[str, str]
     runs: list[RunRow]

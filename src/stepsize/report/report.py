@@ -1,4 +1,4 @@
-"""Sweep folders turned into a report: a page, Markdown, a table of runs, figures, aggregates."""
+"""Writes the report of sweeps: a page, Markdown, results.csv, figures and median curves."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ from stepsize.report.answer import answer
 from stepsize.report.chapters import TaskChapters, profile_parts, run_parts
 from stepsize.report.columns import write_results
 from stepsize.report.curves import CachedCurves, CurveReader
-from stepsize.report.document import Chapter, Document, Figure, Folded, Part
+from stepsize.report.document import (
+    Chapter,
+    Document,
+    Figure,
+    Folded,
+    Part,
+    render_markdown,
+    render_page,
+)
 from stepsize.report.figures.panel import write_png
 from stepsize.report.labels import Setting, name_settings
 from stepsize.report.line_styles import looks
 from stepsize.report.medians import write_aggregates
 from stepsize.report.read import Sweep, read_sweep
-from stepsize.report.render import render_markdown, render_page
 from stepsize.report.task import TaskComparison, check_baseline, compare_tasks
 from stepsize.report.wording import count, listed
 
 
 def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = None) -> Path:
-    """Read sweeps together and write ``report.html``, ``report.md``, ``results.csv`` and PNGs.
+    """Write one report of several sweeps: ``report.html``, ``report.md``, ``results.csv``, PNGs.
 
-    TensorBoard runs of the medians over seeds go beside them. Figures of an earlier report in the
-    same folder are removed.
+    TensorBoard runs with the medians over seeds go into the same folder. The figures of an earlier
+    report there are removed.
 
     Args:
-        folders: of sweeps or of single runs; at least one.
-        out: where it goes; made if need be.
-        baseline: what paired differences are shown against: a setting's label, a method, or a
-            value of what varies. None takes the sweeps' own, or a usual one.
+        folders: of sweeps or of single runs, at least one.
+        out: folder of the report, which is made if it does not exist.
+        baseline: of the paired differences: the label of a hyperparameter setting, a method, or a
+            value of a key that varies. None for the sweeps' own baseline, or the default.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        ValueError: a folder without runs, or no such baseline.
+        ValueError: a folder has no runs, or no task has the baseline.
     """
     different = {folder.resolve(): folder for folder in folders}
     sweeps = [read_sweep(folder) for folder in different.values()]
@@ -73,7 +80,7 @@ def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all: a sweep may be cut off while its report is written."""
+    """Write the whole file or nothing, because a sweep may be stopped meanwhile."""
     part = file.with_suffix(".part")
     part.write_text(text, "utf-8")
     os.replace(part, file)
@@ -85,16 +92,16 @@ def build_document(
     curves_of: CurveReader,
     baseline: str | None,
 ) -> Document:
-    """The whole report.
+    """The parts of the whole report.
 
     Args:
         sweeps: at least one.
         settings: of each run of each sweep, in order.
         curves_of: reads a run's curves.
-        baseline: what differences are shown against; None for the sweeps' own, or a usual one.
+        baseline: of the paired differences; None for the sweeps' own, or the default.
 
     Raises:
-        ValueError: there is no such baseline.
+        ValueError: no task has the baseline.
     """
     rows = [run for sweep in sweeps for run in sweep.runs]
     comparisons = compare_tasks(rows, settings)
@@ -105,7 +112,7 @@ def build_document(
     for comparison in comparisons:
         chapters += TaskChapters(comparison, curves_of, by_method, wanted).chapters()
     chapters.append(Chapter("Performance profiles", list(profile_parts(comparisons, by_method))))
-    chapters.append(Chapter("What was run", list(run_parts(sweeps))))
+    chapters.append(Chapter("Runs", list(run_parts(sweeps))))
     return Document(
         title=listed([sweep.name for sweep in sweeps]),
         facts=_facts(sweeps, comparisons),
@@ -121,7 +128,7 @@ def _facts(sweeps: Sequence[Sweep], comparisons: Sequence[TaskComparison]) -> li
     tasks = len(comparisons)
     return [
         count(len(rows), "run"),
-        count(len(settings), "setting"),
+        count(len(settings), "hyperparameter setting"),
         count(len({run.seed for run in rows}), "seed"),
         *([count(tasks, "task")] if tasks > 1 else []),
         *(f"{amount:,} {status}" for status, amount in statuses.most_common()),

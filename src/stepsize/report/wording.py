@@ -1,4 +1,4 @@
-"""Numbers and lists as a reader sees them: three significant digits, and no number for infinity."""
+"""Formats numbers, durations, intervals and lists for the report's text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def number(value: float | None) -> str:
 
 
 def bounds(interval: Interval | None) -> str:
-    """The ends of an interval, in brackets; nothing where there is none."""
+    """The ends of an interval in brackets; empty for fewer than two values."""
     if interval is None or interval.n < 2:
         return ""
     return f"[{number(interval.low)}, {number(interval.high)}]"
@@ -41,7 +41,7 @@ def steps(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration."""
+    """A duration in seconds, minutes or hours."""
     if value is None:
         return NOTHING
     if value < 60:
@@ -57,7 +57,7 @@ def count(amount: int, noun: str, plural: str | None = None) -> str:
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """``a, b and c``; of many, the first ones and how many more there are."""
+    """``a, b and c``; for many names, the first ones and the number of the others."""
     if len(names) > most + 1:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     if len(names) < 2:
@@ -66,18 +66,18 @@ def listed(names: Sequence[str], most: int = 6) -> str:
 
 
 def code(names: Sequence[str]) -> list[str]:
-    """Each between backticks, which the page and the Markdown show as code."""
+    """Each name in backticks, as Markdown marks code."""
     return [f"`{name}`" for name in names]
 
 
 def times(ratio: float, ends: tuple[float, float], mode: str, whom: str = "") -> str:
-    """How much better: ``2.1 times lower (95% interval 1.9 to 2.3)``.
+    """A ratio as a factor or in percent: ``2.1 times lower (95% interval 1.9 to 2.3)``.
 
     Args:
-        ratio: of the better value to the other one.
-        ends: of its interval.
-        mode: "min" where the better is the lower.
-        whom: goes after the word: " than adam".
+        ratio: the better value over the other one.
+        ends: of the ratio's interval.
+        mode: "min" where lower is better.
+        whom: follows the word "lower": " than adam".
     """
     word = "lower" if mode == "min" else "higher"
     values = (ratio, *sorted(ends, reverse=mode == "min"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepsize import __version__
-from stepsize.config.direction import larger_is_better
+from stepsize.config.schema import larger_is_better
 from stepsize.run.atomic import replacing
 from stepsize.run.errors import one_line
 

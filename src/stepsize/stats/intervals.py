@@ -1,4 +1,4 @@
-"""Intervals and quantiles of what a few seeds have given."""
+"""Means with confidence intervals, medians and quartiles of a few values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the confidence interval around it.
+    """A mean with its confidence interval.
 
     Attributes:
         center: the mean of the values.
-        low: the lower end; -inf (0 in the original scale of a log) where n is 1.
+        low: the lower end; where n is 1: -inf, or 0 after :meth:`exp`.
         high: the upper end; inf where n is 1.
         n: the number of values.
     """
@@ -27,19 +27,19 @@ class Interval:
     n: int
 
     def exp(self) -> Interval:
-        """From the mean of logarithms to the geometric mean, in the original scale."""
+        """The geometric mean and its interval, from those of the logarithms."""
         return Interval(_exp(self.center), _exp(self.low), _exp(self.high), self.n)
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """Student's t interval of the mean: mean -+ t * s / sqrt(n), t with n - 1 degrees of freedom.
 
-    It holds its confidence for Gaussian values at any n >= 2. A percentile bootstrap does not: its
-    95% cover 73% at n = 3 and 84% at n = 5.
+    Its coverage is exact for Gaussian values at any n >= 2. A 95% percentile bootstrap covers only
+    73% at n = 3 and 84% at n = 5.
 
     Args:
         values: [n], finite.
-        confidence: the share of such intervals that hold the true mean.
+        confidence: the coverage, the share of such intervals that contain the true mean.
 
     Raises:
         ValueError: no values, a value that is not finite, a confidence outside (0, 1).
@@ -60,16 +60,15 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
 def log_mean_interval(
     values: Iterable[float], confidence: float = 0.95, floor: float = 0.0
 ) -> Interval:
-    """Student's t interval of the geometric mean: :func:`mean_interval` of the log, and back.
+    """Student's t interval of the geometric mean: exp of the :func:`mean_interval` of the logs.
 
-    Losses and gaps of different seeds differ by factors, so it is their log that is near Gaussian.
+    Losses and gaps of different seeds differ by factors, so their logs are closer to Gaussian.
 
     Args:
         values: [n], finite and above 0, unless ``floor`` is given.
-        confidence: the share of such intervals that hold the true geometric mean.
-        floor: smaller values, zero and negative ones too, count as this one, and the interval is
-            that of the geometric mean of max(value, floor). Meant for gaps to the optimum that
-            rounding has eaten, see :func:`rounding_floor`; 0 changes nothing.
+        confidence: the coverage, as for :func:`mean_interval`.
+        floor: every value is replaced by max(value, floor), so that gaps to the optimum that are
+            rounding errors have a log, see :func:`rounding_floor`; 0 changes nothing.
 
     Raises:
         ValueError: as :func:`mean_interval`; a value <= 0 and no floor.
@@ -80,8 +79,8 @@ def log_mean_interval(
         sample = np.maximum(sample, floor)
     elif sample.min() <= 0:
         raise ValueError(
-            f"the value {float(sample.min())} has no logarithm: all have to be above 0, "
-            "or a floor above 0 has to be given"
+            f"the value {float(sample.min())} has no logarithm: all values have to be above 0, "
+            "or floor has to be above 0"
         )
     interval = mean_interval(np.log(sample), confidence).exp()
     # The mean of values that are at least the floor is not below it.
@@ -89,15 +88,14 @@ def log_mean_interval(
 
 
 def rounding_floor(optimum: float) -> float:
-    """The gap to a known optimum below which float64 shows rounding only.
+    """The gap to a known optimum below which float64 values are rounding errors.
 
-    The loss and the optimum each carry an error of about one unit in the last place, so the gap of
-    the exact minimiser comes out within about two of them, on either side of 0. Four leave room for
-    sums over more data. A gap below that is as good as 0; where f* is 0 it may be exact, and is
-    still as good as 0.
+    Loss and optimum each have an error of about one unit in the last place (ulp), so the computed
+    gap of the exact minimizer is within about two ulp of 0. The floor is four ulp, because sums
+    over more data have larger errors. A gap below the floor is equivalent to 0.
 
     Args:
-        optimum: the minimum f*, in the loss's unit; near 0 the unit is taken to be 1.
+        optimum: the minimum f*, in the unit of the loss; below 1 in magnitude, it counts as 1.
     """
     return 4 * float(np.finfo(np.float64).eps) * max(1.0, abs(optimum))
 
@@ -107,30 +105,53 @@ def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
 
     Linear interpolation between order statistics, as numpy does by default: definition 7 of Hyndman
     and Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996). A
-    quantile that falls strictly between a finite and an infinite value is infinite.
+    quantile strictly between a finite and an infinite value is infinite.
 
     Args:
-        values: [n]; a run that diverged is inf, or -inf where larger is better.
+        values: [n]; a diverged run is inf, or -inf where larger is better.
 
     Raises:
         ValueError: no values, NaN, or both inf and -inf.
     """
-    ordered = sorted(float(value) for value in values)
-    if not ordered:
+    sample = np.fromiter(values, dtype=np.float64)
+    if len(sample) == 0:
         raise ValueError("no values: a median needs at least one")
-    if any(math.isnan(value) for value in ordered):
-        raise ValueError("a value is NaN: a run that diverged has to be given as inf or -inf")
-    if ordered[0] == -math.inf and ordered[-1] == math.inf:
-        raise ValueError("the values hold both inf and -inf: only one of them can be the worst")
-    lower, median, upper = (_quantile(ordered, share) for share in (0.25, 0.5, 0.75))
+    if np.isnan(sample).any():
+        raise ValueError("a value is NaN: a diverged run has to be given as inf or -inf")
+    if sample.min() == -math.inf and sample.max() == math.inf:
+        raise ValueError("the values contain both inf and -inf: only one of them can be the worst")
+    lower, median, upper = map(float, quartiles(sample))
     return lower, median, upper
 
 
-def median_steps(steps: Sequence[float]) -> float:
-    """The median number of steps to a target, where a run that never met it counts as inf.
+def quartiles(values: np.ndarray) -> np.ndarray:
+    """The lower quartile, the median and the upper quartile over the first axis, unchecked.
 
-    It is inf where half of the runs or more missed. With an even number of runs, half of them
-    missing, it lies between a finite value and inf, and so is inf.
+    ``numpy.quantile`` gives NaN between a finite and an infinite value, and rounds the upper
+    quartile differently in the last bit.
+
+    Args:
+        values: [n, ...], without NaN; infinite values of one sign only.
+
+    Returns:
+        [3, ...], as :func:`median_quartiles` defines them.
+    """
+    ordered = np.sort(values, axis=0)
+    found = []
+    for share in (0.25, 0.5, 0.75):
+        position = share * (len(ordered) - 1)
+        below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
+        with np.errstate(invalid="ignore"):  # inf - inf, which is not used
+            between = below + position % 1 * (above - below)
+        infinite = np.where(np.isinf(below), below, above)
+        found.append(np.where(np.isinf(infinite), infinite, between))
+    return np.stack(found)
+
+
+def median_steps(steps: Sequence[float]) -> float:
+    """The median number of steps to a target, where a run that missed it counts as inf.
+
+    The median is inf if at least half of the runs missed the target.
 
     Args:
         steps: [n], at least 0; inf for a miss.
@@ -140,18 +161,18 @@ def median_steps(steps: Sequence[float]) -> float:
     """
     wrong = [value for value in steps if not value >= 0]
     if wrong:
-        raise ValueError(f"{wrong[0]} is no number of steps: at least 0, and inf for a miss")
+        raise ValueError(f"steps={wrong[0]}, but steps are at least 0, and inf for a miss")
     return median_quartiles(steps)[1]
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuse with a ValueError what is not inside (0, 1)."""
+    """Raise a ValueError unless the confidence is inside (0, 1)."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}, but it has to be inside (0, 1), such as 0.95")
 
 
 def check_floor(floor: float) -> None:
-    """Refuse with a ValueError what is negative or not finite."""
+    """Raise a ValueError unless the floor is finite and at least 0."""
     if not 0 <= floor < math.inf:
         raise ValueError(f"floor={floor}, but it has to be finite and at least 0")
 
@@ -162,20 +183,8 @@ def _finite(values: Iterable[float]) -> np.ndarray:
         raise ValueError("no values: a mean needs at least one")
     if not np.isfinite(sample).all():
         bad = float(sample[~np.isfinite(sample)][0])
-        raise ValueError(f"the value {bad} is not finite: a run that diverged has no mean")
+        raise ValueError(f"the value {bad} is not finite: a diverged run has no mean")
     return sample
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    position = share * (len(ordered) - 1)
-    index = math.floor(position)
-    below, weight = ordered[index], position - index
-    if weight == 0:
-        return below
-    above = ordered[index + 1]
-    if math.isinf(below) or math.isinf(above):
-        return below if math.isinf(below) else above
-    return below + weight * (above - below)
 
 
 def _exp(value: float) -> float:
@@ -188,9 +197,9 @@ def _exp(value: float) -> float:
 def t_quantile(p: float, df: int) -> float:
     """The quantile of Student's t distribution.
 
-    By bisection on the finite series for the probability of |T| <= t: Abramowitz and Stegun,
-    Handbook of Mathematical Functions, 26.7.3 (odd df) and 26.7.4 (even df). The relative error is
-    below 1e-10 for p from 1e-5 to 1 - 1e-5; further out, the rounding of 1 - p begins to show.
+    Computed by bisection on the finite series of P(|T| <= t): Abramowitz and Stegun, Handbook of
+    Mathematical Functions, 26.7.3 (odd df) and 26.7.4 (even df). The relative error is below 1e-10
+    for p from 1e-5 to 1 - 1e-5; outside, the rounding error of 1 - p adds to it.
 
     Args:
         p: the probability below the quantile, inside (0, 1).

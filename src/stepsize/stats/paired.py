@@ -1,4 +1,4 @@
-"""Two settings compared seed by seed."""
+"""Paired comparison of two settings at common seeds, with exact tests and Holm's correction."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from stepsize.stats.intervals import Interval, check_confidence, check_floor, me
 
 @dataclass(frozen=True)
 class Paired:
-    """How a setting compares with a baseline at the seeds that both have.
+    """The comparison of a setting with a baseline at their common seeds.
 
     Attributes:
-        n: the number of common seeds, diverged and failed runs included.
+        n: the number of common seeds, including those of diverged and failed runs.
         ratio_or_difference: the geometric mean of ours / baseline, or the mean of ours - baseline,
             by ``scale``; None where a run diverged or failed, or n is 0.
-        low: lower end of its confidence interval; None likewise.
-        high: upper end; None likewise.
+        low: lower end of its confidence interval; None in the same cases.
+        high: upper end; None in the same cases.
         p: two-sided, not adjusted for the number of comparisons (see :func:`holm`): of the
             sign-flip test of the mean, or of the sign test where a run diverged or failed. None
             where n is 0.
-        wins: seeds at which ours is better; a finite value is better than a run that diverged.
+        wins: seeds at which ours is better; a finite value is better than a diverged run.
         losses: seeds at which the baseline is better.
         ties: seeds with equal values, or with both runs diverged or failed.
-        lost_to_divergence: seeds at which a run of either side diverged or failed, so that they
-            have no ratio or difference.
+        lost_to_divergence: seeds at which a run of either side diverged or failed, so that there
+            is no ratio or difference.
         scale: "ratio" where all values are above 0, else "difference".
-        verdict: of ours: "better", "worse", "not distinguishable", "identical" or "nothing can be
-            claimed at 5% with N seeds".
-        note: what the reader has to know besides; may be empty.
+        verdict: of ours: "better", "worse", "not distinguishable", "identical" or "no difference
+            can be significant at 5% with N seeds".
+        note: further remarks for the reader; may be empty.
     """
 
     n: int
@@ -58,19 +58,19 @@ def paired(
     confidence: float = 0.95,
     floor: float = 0.0,
 ) -> Paired:
-    """Compare by common seeds: the same start and the same batches on both sides.
+    """Compare a setting with a baseline at common seeds, so with the same start and batches.
 
-    A difference is claimed only where Student's t interval and the sign-flip test both show it.
-    Where a run diverged or failed there is no interval: to drop the pair would flatter, and no
-    number can stand for it. Wins and losses and the exact sign test take its place.
+    A difference is claimed only if Student's t interval and the sign-flip test both show it. If a
+    run diverged or failed, there is no interval: no number represents such a run, and without its
+    seed the result would be biased. The exact sign test of wins and losses replaces it.
 
     Args:
         ours: the final value by seed; None, inf or NaN where the run diverged or failed.
-        baseline: the same of the setting to compare with.
+        baseline: the same for the baseline.
         mode: "min" where smaller is better, "max" where larger is.
         confidence: of the interval; 1 - confidence is the level of the verdict.
-        floor: smaller values count as this one. For gaps to a known optimum, where what lies below
-            is rounding (:func:`stepsize.stats.intervals.rounding_floor`); 0 changes nothing.
+        floor: smaller values count as this one. For gaps to a known optimum it is the rounding
+            error (:func:`stepsize.stats.intervals.rounding_floor`); 0 changes nothing.
 
     Raises:
         ValueError: unknown mode, confidence outside (0, 1), floor negative or not finite.
@@ -115,14 +115,17 @@ def paired(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """P values adjusted for their number, so that one level holds for all claims together.
+    """Holm's adjusted p values, which control the family-wise error rate.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6 (1979). It needs no independence, so it may be used for many optimizers against
-    one baseline, and is never weaker than Bonferroni's.
+    Statistics 6 (1979). It does not assume independence, so that it is valid for many optimizers
+    against one baseline, and it is never less powerful than Bonferroni's correction.
 
     Args:
-        p_values: in [0, 1], by name. The adjusted ones come back in the same order.
+        p_values: in [0, 1], by name.
+
+    Returns:
+        The adjusted p values by name, from the smallest p to the largest.
 
     Raises:
         ValueError: a p outside [0, 1].
@@ -141,11 +144,11 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def _verdict(
     effect: Interval | None, p: float | None, lead: int, n: int, confidence: float, mode: str
 ) -> tuple[str, str]:
-    """The verdict, and the reason where one of two signs of a difference is missing."""
+    """The verdict, and a note if only one of interval and test shows a difference."""
     level = 1 - confidence
     if p is None or 2 / 2**n > level:
         seeds = "1 seed" if n == 1 else f"{n} seeds"
-        return f"nothing can be claimed at {100 * level:g}% with {seeds}", ""
+        return f"no difference can be significant at {100 * level:g}% with {seeds}", ""
     if effect is None:
         return ("better" if lead > 0 else "worse") if p <= level else "not distinguishable", ""
     shows = {
@@ -167,19 +170,19 @@ def _notes(
     ours, baseline = ([pair[side] for pair in measured] for side in (0, 1))
     if None in ours or None in baseline:
         notes.append(
-            f"diverged or failed: {ours.count(None)} of ours, {baseline.count(None)} of the "
-            "baseline, so there is no interval, and p is the sign test's of wins and losses"
+            f"{ours.count(None)} runs of this setting and {baseline.count(None)} of the baseline "
+            "diverged or failed, so there is no interval, and p is from the sign test"
         )
     raised = sum(value is not None and value < floor for value in (*ours, *baseline))
     if raised and floor > 0:
-        notes.append(f"below {floor:.2g}, which is rounding, and counted as that: {raised} values")
+        notes.append(f"{raised} values are below the rounding error and count as {floor:.2g}")
     if len(measured) > 1 and len(set(ours)) == len(set(baseline)) == 1 and ours != baseline:
         notes.append(
-            "every seed gives the same values: if the seed changes nothing, this is one run, not "
-            f"{len(measured)}"
+            f"all seeds have the same values: if the seed has no effect, these {len(measured)} "
+            "seeds are one observation"
         )
     if unpaired:
-        notes.append(f"seeds of one side only, left out: {unpaired}")
+        notes.append(f"{unpaired} seeds of only one side were skipped")
     return notes
 
 
@@ -204,12 +207,12 @@ _SAMPLING_SEED = 0  # the same data give the same p
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """The two-sided p of the mean of paired differences, by flipping their signs.
+    """The two-sided p value of the sign-flip (permutation) test of a mean paired difference.
 
-    Under the null hypothesis each difference is as likely with the other sign: Fisher, The Design
-    of Experiments (1935), section 21. All 2^n flips are counted up to n = 16; above, 19,999 of them
-    are drawn, and the data's own is added (Phipson and Smyth, "Permutation p-values should never be
-    zero", 2010). The least possible p is 2 / 2^n: 0.25 at n = 3, 0.0625 at 5.
+    Under the null hypothesis each difference has either sign with equal probability: Fisher, The
+    Design of Experiments (1935), section 21. Up to n = 16 all 2^n flips are evaluated; above,
+    19,999 are sampled and the observed one is added (Phipson and Smyth, "Permutation p-values
+    should never be zero", 2010). The smallest possible p is 2 / 2^n: 0.25 at n = 3, 0.0625 at 5.
 
     Args:
         differences: [n], finite, n >= 1.
@@ -219,10 +222,10 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         return 1.0
     unit = values.max()
     observed = abs(math.fsum(value / unit for value in differences))
-    observed -= 1e-12 * len(values)  # sums that are equal but for rounding count as equal
+    observed -= 1e-12 * len(values)  # sums that differ by rounding errors count as equal
     first, *others = values / unit
     if len(values) <= _EXACT_UP_TO:
-        sums = np.array([first])  # its sign can stay: the other half mirrors this one
+        sums = np.array([first])  # its sign is fixed: the other half of the flips mirrors this one
         for value in others:
             sums = np.concatenate([sums + value, sums - value])
         return float(np.mean(np.abs(sums) >= observed))
@@ -234,7 +237,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
 
 
 def sign_test_p(wins: int, losses: int) -> float:
-    """The exact two-sided p of the sign test; ties are left out.
+    """The exact two-sided p value of the sign test, without ties.
 
     Dixon and Mood, "The statistical sign test", JASA 41 (1946).
     """

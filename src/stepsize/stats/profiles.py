@@ -1,4 +1,4 @@
-"""Performance profiles: many solvers on many problems in one plot."""
+"""Performance profiles of Dolan and More: many solvers on many problems in one plot."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MINIMUM_PROBLEMS = 4  # below that, a profile has too few levels to say more than the table does
+MINIMUM_PROBLEMS = 4  # with fewer, the table shows as much
 
 
 @dataclass(frozen=True)
 class Profile:
-    """For each solver, the share of problems solved at a cost of at most tau times the best one.
+    """The share of problems that each solver solves at a cost of at most tau times the best one.
 
-    The shares are step functions, continuous from the right: ``shares[solver][i]`` holds from
-    ``taus[i]`` up to, not including, ``taus[i + 1]``, and the last one for ever (a plot of steps
-    "post"). The value at tau = 1 is the share of problems on which the solver is the best or ties
-    with it; the last one is the share that it solves at all.
+    The shares are right-continuous step functions: ``shares[solver][i]`` is valid from ``taus[i]``
+    up to, not including, ``taus[i + 1]``, and the last share for all larger tau (``where="post"``
+    of a step plot). The share at tau = 1 is that of problems on which the solver has the lowest
+    cost, ties included; the last share is that of all problems that it solves.
 
     Attributes:
-        solvers: as they were given.
-        taus: [k], rising from 1: the ratios at which a share changes.
+        solvers: in the given order.
+        taus: [k], increasing from 1: the cost ratios at which a share changes.
         shares: by solver [k], in [0, 1].
     """
 
@@ -36,11 +36,11 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
     """The performance profiles of Dolan and More.
 
     "Benchmarking optimization software with performance profiles", Mathematical Programming 91
-    (2002). The ratio of a solver on a problem is its cost over the least cost of any solver there.
-    A problem that nobody solved counts in the denominator, for everybody.
+    (2002). The ratio of a solver on a problem is its cost over the lowest cost of all solvers on
+    it. A problem that no solver solves counts in the denominator of every share.
 
-    The profile tells which solver is best at each tau. It does not rank the others: take the best
-    away, and two of them can change places (Gould and Scott, "A note on performance profiles for
+    The profile shows which solver is best at each tau. It does not rank the others: without the
+    best one, two of them can swap places (Gould and Scott, "A note on performance profiles for
     benchmarking software", ACM Transactions on Mathematical Software 43, 2016).
 
     Args:
@@ -64,7 +64,7 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
         for problem, cost in row.items():
             if not cost > 0:
                 raise ValueError(
-                    f"{solver} on {problem} costs {cost}: a cost is above 0, and inf for a failure"
+                    f"{solver} on {problem} costs {cost}, but a cost is above 0, inf for a failure"
                 )
     best = {problem: min(costs[solver][problem] for solver in solvers) for problem in problems}
     ratios = {
@@ -83,4 +83,5 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
 def _ratio(cost: float, best: float) -> float:
     if math.isinf(cost):
         return math.inf
-    return min(cost / best, sys.float_info.max)  # a finite cost is a solution, however large
+    # A finite cost is a solution, even if its ratio overflows.
+    return min(cost / best, sys.float_info.max)

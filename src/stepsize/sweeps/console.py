@@ -173,7 +173,7 @@ def print_end(sweep: Sweep, report: Path | None, console: Console | None = None)
         console.print(line.append(f": {reason}" if reason else ""), soft_wrap=True)
     if len(reasons) > _MOST_REASONS:
         console.print(f"and {len(reasons) - _MOST_REASONS} more, in results.csv")
-    for entry in sweep.left_out:
+    for entry in sweep.skipped:
         line = Text.assemble(("skipped", "dim"), f"  {' '.join(entry['overrides'])}")
         console.print(line.append(f": {entry['reason']}"), soft_wrap=True)
     counts = Counter(run.status for run in sweep.runs)

@@ -1,4 +1,4 @@
-"""How many runs to evaluate at once, and whether to compile: measured, not guessed."""
+"""Measures how many runs to evaluate at once, and whether compiling them pays."""
 
 from __future__ import annotations
 
@@ -12,93 +12,91 @@ from torch import Tensor
 
 from stepsize.run.errors import one_line
 from stepsize.vectorized.batches import Batch
-from stepsize.vectorized.graphs import compiler_at_hand
-from stepsize.vectorized.objective import StackedObjective
+from stepsize.vectorized.objective import StackedObjective, has_compiler
 
 log = logging.getLogger(__name__)
 
-# Runs per piece that are tried, and of which the fastest is taken.
-_PIECES = (32, 128, 512, 2048)
-# Compiling takes 4 to 12 seconds, and makes things two to seven times faster.
+_CHUNK_SIZES = (32, 128, 512, 2048)  # in runs; the fastest one is used
+# Compiling takes 4 to 12 seconds, and makes evaluations two to seven times as fast.
 _SECONDS_WORTH_COMPILING = 15.0
-_COMPILED_PIECE = 64
+_COMPILED_CHUNK_SIZE = 64
 
 
-class Pace(NamedTuple):
-    """What was chosen.
+class Choice(NamedTuple):
+    """The program that was chosen.
 
     Attributes:
-        how: in words.
-        seconds_compiling: that went into it.
+        description: the program and its speed, for the log.
+        seconds_compiling: the time spent compiling.
     """
 
-    how: str
+    description: str
     seconds_compiling: float = 0.0
 
 
-def settle(
+def autotune(
     objective: StackedObjective, weights: Tensor, batch: Batch, steps: int, compile: bool | None
-) -> Pace:
-    """Set an objective to the way that is the fastest for some runs.
+) -> Choice:
+    """Set an objective to its fastest program for some runs.
 
     Args:
-        objective: to be set.
+        objective: the objective to set.
         weights: of all runs, [runs, columns].
-        batch: a batch of these.
-        steps: how many evaluations are to come.
-        compile: whether to; None where it is worth its time.
+        batch: a batch of these runs.
+        steps: the number of evaluations that training will take.
+        compile: whether to compile; None compiles where it saves time.
     """
     runs = len(weights)
     scratch = torch.empty_like(weights)
     per_run: dict[int | None, float] = {}
-    pieces = [None, *sorted({min(piece, runs) for piece in (*_PIECES, runs)})]
-    for piece in pieces if runs > 1 else [None]:
-        objective.trace(weights, batch, piece)
-        per_run[piece] = _per_run(objective, weights, batch, scratch, piece or 1)
-    # A piece that is not filled costs as much as a full one.
+    sizes = [None, *sorted({min(size, runs) for size in (*_CHUNK_SIZES, runs)})]
+    for size in sizes if runs > 1 else [None]:
+        objective.trace(weights, batch, size)
+        per_run[size] = _per_run(objective, weights, batch, scratch, size or 1)
+    # A partly filled chunk costs as much as a full one.
     cost = {
-        piece: seconds * (runs if piece is None else -(-runs // piece) * piece)
-        for piece, seconds in per_run.items()
+        size: seconds * (runs if size is None else -(-runs // size) * size)
+        for size, seconds in per_run.items()
     }
-    best = min(cost, key=lambda piece: cost[piece])
-    objective.piece = best
+    best = min(cost, key=lambda size: cost[size])
+    objective.chunk_size = best
     if compile is None:
         compile = cost[best] * steps > _SECONDS_WORTH_COMPILING
     if compile and runs > 1:
         return _compile(objective, weights, batch, scratch, eager=per_run[best])
-    each = f"{per_run[best] * 1e6:.1f} us per run and step"
-    return Pace(f"{runs} one by one, {each}" if best is None else f"in pieces of {best}, {each}")
+    chunks = "one run at a time" if best is None else f"in chunks of {best} runs"
+    return Choice(f"{chunks}, {per_run[best] * 1e6:.1f} us per run and step")
 
 
 def _compile(
     objective: StackedObjective, weights: Tensor, batch: Batch, scratch: Tensor, eager: float
-) -> Pace:
+) -> Choice:
     on_cpu = weights.device.type == "cpu"
-    if not compiler_at_hand(weights.device):
-        log.info("no C++ compiler was found: not compiled, and a few times slower for that")
-        return Pace("not compiled, for want of a C++ compiler")
-    before = objective.piece
-    piece = min(_COMPILED_PIECE, len(weights)) if on_cpu else before or len(weights)
+    if not has_compiler(weights.device):
+        log.info("not compiled, and a few times slower, because no C++ compiler was found")
+        return Choice("not compiled, because no C++ compiler was found")
+    before = objective.chunk_size
+    size = min(_COMPILED_CHUNK_SIZE, len(weights)) if on_cpu else before or len(weights)
     began = time.perf_counter()
     try:
-        objective.compile(weights, batch, piece)
+        objective.compile(weights, batch, size)
     except Exception as error:
-        log.debug("compiling ended with this error", exc_info=True)
-        log.info("not compiled, and a few times slower for that: %s", one_line(error))
-        return Pace(f"not compiled: {type(error).__name__}", time.perf_counter() - began)
+        log.debug("compiling failed", exc_info=True)
+        log.info("not compiled, and a few times slower: %s", one_line(error))
+        return Choice(f"not compiled: {type(error).__name__}", time.perf_counter() - began)
     took = time.perf_counter() - began
-    seconds = _per_run(objective, weights, batch, scratch, piece)
-    ratio = f"{seconds * 1e6:.1f} us per run and step"
-    if seconds > eager:  # as large matrix products are, whoever calls them
+    seconds = _per_run(objective, weights, batch, scratch, size)
+    speed = f"{seconds * 1e6:.1f} us per run and step compiled, {eager * 1e6:.1f} not compiled"
+    if seconds > eager:  # large matrix products are no faster when they are compiled
         objective.trace(weights, batch, before)
-        return Pace(f"not compiled, which takes {ratio} and not {eager * 1e6:.1f}", took)
-    how = f"compiled in {took:.1f} s, in pieces of {piece}, {ratio} ({eager * 1e6:.1f} before)"
-    return Pace(how, took)
+        return Choice(f"not compiled, because it is slower: {speed}", took)
+    return Choice(f"compiled in {took:.1f} s, in chunks of {size} runs, {speed}", took)
 
 
 def _per_run(
     objective: StackedObjective, weights: Tensor, batch: Batch, scratch: Tensor, count: int
 ) -> float:
+    """Seconds per run and evaluation, measured on the first ``count`` runs."""
     part, rows = batch.first(count), slice(0, count)
 
     def evaluate() -> Any:

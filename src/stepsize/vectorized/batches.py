@@ -1,4 +1,4 @@
-"""The batches of many runs, in each run's own order."""
+"""The batches of many runs, each in the order of the run's own shuffle seed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stepsize.data.batches import BatchStream
 
 
 class Batch:
-    """What the runs see in one step.
+    """The batch of each run in one step.
 
     Args:
-        tensors: of each stream of batches.
-        stream: which of them each run sees, [runs]; not looked at where there is only one.
+        tensors: the batch of each stream.
+        stream: the index of each run's stream, [runs]; ignored where there is only one stream.
     """
 
     def __init__(self, tensors: list[tuple[Tensor, ...]], stream: Tensor) -> None:
@@ -29,26 +29,26 @@ class Batch:
         self.stream = stream
 
     def of(self, rows: slice) -> tuple[tuple[Tensor, ...], int | None]:
-        """The tensors of some runs, and the axis of the runs; None where all share them."""
+        """The tensors of some runs, and the axis of the runs; None where all runs share them."""
         if self.single:
             return self.tensors, None
         chosen = self.stream[rows]
         return tuple(tensor.index_select(0, chosen) for tensor in self.tensors), 0
 
     def first(self, count: int) -> Batch:
-        """That of the first runs alone."""
+        """The batch of the first ``count`` runs."""
         part = copy.copy(self)
         part.stream = self.stream[:count]
         return part
 
 
 class Streams:
-    """One stream of batches for each order that occurs among the runs.
+    """One endless stream of batches for each distinct shuffle seed among the runs.
 
     Args:
-        data: the data module of each run; equal but for the order of the batches.
-        dtype: of numbers that are no whole numbers.
-        device: where the data are kept, once for all runs.
+        data: the data module of each run; equal except for the order of the batches.
+        dtype: of floating-point tensors.
+        device: where the data are stored, once for all runs.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class Streams:
         return self
 
     def batch(self, tensors: list[tuple[Tensor, ...]], runs: Any) -> Batch:
-        """What the runs with these numbers see."""
+        """The batch of the runs with these numbers."""
         if len(tensors) == 1:
-            return Batch(tensors, self._numbers)  # which are not looked at
+            return Batch(tensors, self._numbers)
         return Batch(tensors, self._numbers[torch.as_tensor(runs, device=self._numbers.device)])
 
     def shared(self, tensors: tuple[Tensor, ...]) -> Batch:
-        """A batch that all runs see."""
+        """A batch that all runs share."""
         return Batch([tensors], self._numbers)
 
 
 def placed(
     tensors: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, ...]:
-    """The tensors on a device, numbers that are no whole numbers in another type."""
+    """The tensors on a device; floating-point tensors are converted to ``dtype``."""
     return tuple(t.to(device, dtype if t.is_floating_point() else t.dtype) for t in tensors)
 
 

@@ -1,4 +1,9 @@
-"""Which runs can be trained together exactly, and why the others cannot."""
+"""The reasons why a run is trained individually instead of vectorized.
+
+Vectorized training would not be exact for such a run, or would fail. A run passes four checks in
+this order: of its configuration, of its module and data, of its optimizer, and of one step of its
+model.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 import pytorch_lightning as pl
@@ -31,278 +37,314 @@ from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.batches import Batch
 from stepsize.vectorized.layout import Layout
 from stepsize.vectorized.objective import StackedObjective
-from stepsize.vectorized.variant import MOVED, Setting
+from stepsize.vectorized.variant import SCHEDULED_OPTIONS, Variant
 
-# Element by element: what one number of the weights does is all that its own gradient decides, so
-# that runs can lie side by side in one tensor.
+log = logging.getLogger(__name__)
+
+
+class Reason(str, Enum):
+    """Every reason to train a run individually, as the sentence that is logged."""
+
+    EARLIER_FILES = "its folder has files of an earlier attempt"
+    BUILDING_FAILED = "building it failed: {}"
+    TRAINING_FAILED = "vectorized training failed: {}"
+    # The configuration.
+    RESUMES = "it resumes from ckpt_path={}"
+    TRAINER = "trainer._target_={} is not pytorch_lightning.Trainer"
+    TRAINER_KEY = "trainer.{} is not supported"
+    TRAINER_VALUE = "trainer.{}={} is not supported"
+    PROFILER = "trainer.profiler measures an individual run"
+    VAL_CHECK_INTERVAL = "trainer.val_check_interval={} is not a number of steps"
+    CALLBACK = "callbacks.{} may change the training"
+    CALLBACK_EVERY_STEP = "callbacks.{} runs in every step; plots=false disables it"
+    LOGGER = "logger.{} is not stepsize.loggers.tensorboard.RowLogger"
+    # The module and the data.
+    MODULE = "{} is not a stepsize.modules.Module"
+    DATA = "{} is not a stepsize.data.InMemoryData"
+    METHOD = "{} overrides {}"
+    SPARSE_GRADIENTS = "its gradients are sparse"
+    SPARSE_PARAMETER = "the frozen parameter {} is sparse"
+    LAYER = "the layer {} ({}) changes with every evaluation"
+    # The optimizer.
+    NEEDS_CLOSURE = "{} does not step by the gradients alone"
+    EVALUATES = "{} evaluates the objective elsewhere than at the weights before a step"
+    REPLACES_GRADIENTS = "{} replaces the gradient tensors"
+    USES_LOSS = "{} steps differently without a closure"
+    CHANGES_OPTIONS = "{} changes lr, momentum or betas by itself, differently in each run"
+    OPTIMIZER_IS_RANDOM = "{} draws random numbers"
+    # One step of the model.
+    READS_TRAINER = "its step reads the Trainer's {}"
+    CHANGES_ATTRIBUTE = "its step changes its attribute {}"
+    CHANGES_BUFFERS = "its step changes its buffers"
+    STEP_IS_RANDOM = "its step draws random numbers"
+    NO_GRADIENT = "{} gets no gradient"
+    VMAP_FAILED = "torch.vmap cannot evaluate it: {}"
+    VMAP_GRADIENT = "its gradient differs under torch.vmap"
+
+
+# Optimizers whose step treats every number of the weights alone, from its own gradient, so that one
+# of them can step the weights of many runs in one tensor.
 ELEMENTWISE = (
     optim.SGD, optim.ASGD, optim.Adagrad, optim.Adadelta, optim.Adam, optim.AdamW, optim.Adamax,
     optim.NAdam, optim.RAdam, optim.RMSprop, optim.Rprop,
 )  # fmt: skip
-# They look at a whole matrix, and step each run's own tensors; others are tried out first.
-KNOWN = (*ELEMENTWISE, optim.Muon, optim.Adafactor)
+# Muon and Adafactor use whole matrices and step each run's own tensors; other classes are tested.
+_KNOWN = (*ELEMENTWISE, optim.Muon, optim.Adafactor)
+PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
 
-# Callbacks that watch, save or draw, and leave the updates alone.
-_WATCHING = (Divergence, LastCheckpoint, Norms, Plot, Progress)
+# Callbacks that observe, save or plot, and never change the training.
+_OBSERVERS = (Divergence, LastCheckpoint, Norms, Plot, Progress)
 _TRAINER_KEYS = {
     "_target_", "accelerator", "devices", "precision", "max_steps", "max_epochs",
     "log_every_n_steps", "val_check_interval", "check_val_every_n_epoch", "gradient_clip_val",
     "gradient_clip_algorithm", "accumulate_grad_batches", "deterministic", "num_sanity_val_steps",
     "enable_model_summary", "profiler",
 }  # fmt: skip
-PRECISIONS = {"32-true": torch.float32, "64-true": torch.float64}
-# What a subclass may define and still be evaluated as Module evaluates it.
-_OWN_OF_A_MODULE = {"step", "metrics", "optimum", "forward", "__init__", "example_input_array"}
-_OWN_OF_DATA = {"make", "batches", "fingerprint", "__init__"}
-_RUNNING = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+_TRAINER_VALUES: dict[str, tuple[Any, ...]] = {  # Lightning's default first
+    "accelerator": ("auto", "cpu", "gpu", "cuda"),
+    "devices": (1, "auto"),
+    "precision": tuple(PRECISIONS),
+    "accumulate_grad_batches": (1,),
+    "check_val_every_n_epoch": (None,),
+    "num_sanity_val_steps": (0,),
+    "gradient_clip_algorithm": (None, "norm", "value"),
+    "deterministic": (False, None),
+}
+# Attributes that a subclass may define and is still evaluated as its base class.
+_MODULE_METHODS = {"step", "metrics", "optimum", "forward", "__init__", "example_input_array"}
+_DATA_METHODS = {"make", "batches", "fingerprint", "__init__"}
+_CHANGING_LAYERS = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+_TRIAL_STEPS = 3
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
 
 
-def reason_against(config: Mapping[str, Any]) -> str | None:
-    """Why a run must be trained by itself, as far as its configuration tells; None if it need not.
+def config_reason(config: Mapping[str, Any]) -> str | None:
+    """Why a configuration's run must be trained individually; None if it need not.
 
     Args:
-        config: the whole configuration as plain containers, with values that are allowed.
+        config: the whole configuration as plain containers, valid by ``config.schema``.
 
     Raises:
-        ValueError: a class that does not exist or may not be reached.
+        ValueError: a class that does not exist or may not be imported.
     """
-    return next(_reasons(config), None)
+    return next(_config_reasons(config), None)
 
 
-def _reasons(config: Mapping[str, Any]) -> Iterator[str]:
+def _config_reasons(config: Mapping[str, Any]) -> Iterator[str]:
     trainer = config["trainer"]
     if config["ckpt_path"] is not None:
-        yield "it goes on from a checkpoint"
+        yield Reason.RESUMES.format(config["ckpt_path"])
     if trainer["_target_"] != "pytorch_lightning.Trainer":
-        yield f"trainer._target_={trainer['_target_']} is not Lightning's"
+        yield Reason.TRAINER.format(trainer["_target_"])
     for key in trainer:
         if key not in _TRAINER_KEYS:
-            yield f"trainer.{key} is not one of the options that runs can share"
-    expected: dict[str, tuple[Any, ...]] = {
-        "accelerator": ("auto", "cpu", "gpu", "cuda"),
-        "devices": (1, "auto"),
-        "precision": tuple(PRECISIONS),
-        "accumulate_grad_batches": (1,),
-        "check_val_every_n_epoch": (None,),
-        "num_sanity_val_steps": (0,),
-        "gradient_clip_algorithm": (None, "norm", "value"),
-        "deterministic": (False, None),
-    }
-    for key, values in expected.items():
+            yield Reason.TRAINER_KEY.format(key)
+    for key, values in _TRAINER_VALUES.items():
         if trainer.get(key, values[0]) not in values:
-            yield f"trainer.{key}={trainer[key]}"
+            yield Reason.TRAINER_VALUE.format(key, trainer[key])
     profiler = trainer.get("profiler")
     if profiler and profiler != {"_target_": f"{NoProfiler.__module__}.{NoProfiler.__name__}"}:
-        yield "trainer.profiler measures one run"
-    if type(trainer.get("val_check_interval", 1.0)) is not int:
-        yield f"trainer.val_check_interval={trainer.get('val_check_interval')} is not in steps"
+        yield Reason.PROFILER.value
+    interval = trainer.get("val_check_interval", 1.0)
+    if type(interval) is not int:
+        yield Reason.VAL_CHECK_INTERVAL.format(interval)
     for name, callback in (config["callbacks"] or {}).items():
         kind = locate(callback["_target_"]) if callback else Progress
-        if not is_kind(kind, _WATCHING):
-            yield f"callbacks.{name} takes part in the training"
-        if is_kind(kind, Plot) and config["plots"] and _looks_at_steps(kind):
-            yield f"callbacks.{name} looks at every step; plots=false leaves it out"
+        if not is_kind(kind, _OBSERVERS):
+            yield Reason.CALLBACK.format(name)
+        if is_kind(kind, Plot) and config["plots"] and _has_step_hooks(kind):
+            yield Reason.CALLBACK_EVERY_STEP.format(name)
     for name, logger in (config["logger"] or {}).items():
         if logger and locate(logger["_target_"]) is not RowLogger:
-            yield f"logger.{name} is not stepsize.loggers.tensorboard.RowLogger"
+            yield Reason.LOGGER.format(name)
 
 
-def reason_against_parts(module: Any, data: Any) -> str | None:
-    """Why what was built must be trained by itself; None if it need not.
+def _has_step_hooks(kind: Any) -> bool:
+    return kind is not Trajectory and (
+        kind.on_train_batch_start is not None or kind.on_train_batch_end is not None
+    )
+
+
+def module_reason(module: Any, data: Any) -> str | None:
+    """Why a module must be trained individually on its data; None if it need not.
 
     Args:
         module: the run's LightningModule.
         data: its data module.
     """
     if not isinstance(module, Module):
-        return f"{type(module).__name__} is not a stepsize.modules.Module"
-    for name in _overridden(type(module), Module, pl.LightningModule, _OWN_OF_A_MODULE):
-        return f"{type(module).__name__} has a {name} of its own"
+        return Reason.MODULE.format(type(module).__name__)
+    for name in _overridden(type(module), Module, pl.LightningModule, _MODULE_METHODS):
+        return Reason.METHOD.format(type(module).__name__, name)
     if not isinstance(data, InMemoryData):
-        return f"{type(data).__name__} is not a stepsize.data.InMemoryData"
-    for name in _overridden(type(data), InMemoryData, pl.LightningDataModule, _OWN_OF_DATA):
-        return f"{type(data).__name__} has a {name} of its own"
+        return Reason.DATA.format(type(data).__name__)
+    for name in _overridden(type(data), InMemoryData, pl.LightningDataModule, _DATA_METHODS):
+        return Reason.METHOD.format(type(data).__name__, name)
     if sparse_parameter_names(module):
-        return "its gradients are sparse"
-    for name, part in module.named_modules():
-        if isinstance(part, _RUNNING):
-            return f"{name} ({type(part).__name__}) changes with every evaluation"
+        return Reason.SPARSE_GRADIENTS.value
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad and parameter.is_sparse:
+            return Reason.SPARSE_PARAMETER.format(name)
+    for name, layer in module.named_modules():
+        if isinstance(layer, _CHANGING_LAYERS):
+            return Reason.LAYER.format(name, type(layer).__name__)
     return None
 
 
-def _looks_at_steps(kind: Any) -> bool:
-    """Whether a callback has a hook of its own that is called in every step."""
-    return kind is not Trajectory and (
-        kind.on_train_batch_start is not None or kind.on_train_batch_end is not None
-    )
-
-
-def _overridden(kind: type, shared: type, lightnings: type, own: set[str]) -> Iterator[str]:
-    """What the classes between ``kind`` and ``shared`` define anew."""
-    for base in kind.__mro__[: kind.__mro__.index(shared)]:
-        for name, value in vars(base).items():
-            code = callable(value) or isinstance(value, (property, classmethod, staticmethod))
-            known = hasattr(shared, name) or hasattr(lightnings, name)
-            if (
-                code
-                and known
-                and name not in own
-                and not (name.startswith("__") and name.endswith("__"))
-            ):
+def _overridden(kind: type, base: type, lightning: type, allowed: set[str]) -> Iterator[str]:
+    """The methods of ``base`` or ``lightning`` that ``kind`` overrides."""
+    for parent in kind.__mro__[: kind.__mro__.index(base)]:
+        for name, value in vars(parent).items():
+            is_code = callable(value) or isinstance(value, (property, classmethod, staticmethod))
+            is_dunder = name.startswith("__") and name.endswith("__")
+            known = hasattr(base, name) or hasattr(lightning, name)
+            if is_code and known and name not in allowed and not is_dunder:
                 yield name
 
 
-log = logging.getLogger(__name__)
+def optimizer_reason(variant: Variant, module: nn.Module) -> str | None:
+    """Why a variant's optimizer must train runs individually; None if it need not.
 
-_STEPS = 3
-
-
-def reason_against_stepping(setting: Setting, module: nn.Module) -> str | None:
-    """Why a setting's runs cannot be stepped from outside; None where they can.
+    An optimizer of an unknown class takes a few steps with a closure and without one.
 
     Args:
-        setting: builds the optimizer.
-        module: the model; is not changed.
+        variant: builds the optimizer.
+        module: the model; not changed.
     """
-    kinds = [type(part) for part in parts_of(setting.optimizer)]
-    if all(kind in KNOWN for kind in kinds):
+    kinds = [type(part) for part in parts_of(variant.optimizer)]
+    if all(kind in _KNOWN for kind in kinds):
         return None
-    names = " with ".join(kind.__name__ for kind in kinds)
     before = torch.get_rng_state()
     try:
-        reason = _difference(setting, dict(module.named_parameters()))
+        reason = _trial_steps(variant, dict(module.named_parameters()))
     except Exception:
-        log.debug("a step without a closure ended with this error", exc_info=True)
-        reason = "does not step by the gradients alone"
+        log.debug("a step without a closure failed", exc_info=True)
+        reason = Reason.NEEDS_CLOSURE
     if reason is None and not torch.equal(before, torch.get_rng_state()):
-        reason = "draws random numbers"
+        reason = Reason.OPTIMIZER_IS_RANDOM
     torch.set_rng_state(before)
-    return None if reason is None else f"{names} {reason}"
+    names = " with ".join(kind.__name__ for kind in kinds)
+    return None if reason is None else reason.format(names)
 
 
-def _difference(setting: Setting, parameters: Mapping[str, Tensor]) -> str | None:
-    """Take a few steps with a closure and without one."""
-    twins = [
-        setting.named({name: p.detach().clone() for name, p in parameters.items()})
+def _trial_steps(variant: Variant, parameters: Mapping[str, Tensor]) -> Reason | None:
+    """Compare a few steps with a closure to the same steps without one."""
+    copies = [
+        variant.named({name: p.detach().clone() for name, p in parameters.items()})
         for _ in range(2)
     ]
-    (given, free) = ([parameter for _, parameter in named] for named in twins)
-    told, silent = map(setting.build, twins)
-    for optimizer in with_modes([told, silent]):
-        optimizer.train()  # type: ignore[attr-defined]
+    with_closure, without = ([parameter for _, parameter in named] for named in copies)
+    optimizer, other = map(variant.build, copies)
+    for instance in with_modes([optimizer, other]):
+        instance.train()  # type: ignore[attr-defined]
     calls: list[bool] = []
-    rates = _moved(silent)
-    for step in range(_STEPS):
-        before = [parameter.detach().clone() for parameter in given]
-        gradients = [torch.cos(p.detach() + step) / (1 + step) for p in given]
-        for parameters_ in (given, free):
-            for parameter, gradient in zip(parameters_, gradients, strict=True):
+    options = _options(other)
+    for step in range(_TRIAL_STEPS):
+        before = [parameter.detach().clone() for parameter in with_closure]
+        gradients = [torch.cos(p.detach() + step) / (1 + step) for p in with_closure]
+        for own in (with_closure, without):
+            for parameter, gradient in zip(own, gradients, strict=True):
                 if parameter.requires_grad:
                     parameter.grad = gradient.clone()
-        slots = [parameter.grad for parameter in free]
+        grads = [parameter.grad for parameter in without]
 
         def closure(before: list[Tensor] = before) -> float:
-            calls.append(all(map(torch.equal, given, before)))
+            calls.append(all(map(torch.equal, with_closure, before)))
             return 1.0
 
-        told.step(closure)
+        optimizer.step(closure)
         with torch.no_grad():
-            silent.step()
+            other.step()
         if len(calls) != step + 1 or not calls[-1]:
-            return "evaluates the objective elsewhere than at the weights before a step"
-        if any(p.grad is not slot for p, slot in zip(free, slots, strict=True)):
-            return "puts other tensors in the gradients' places"
-        if not all(map(torch.equal, given, free)):
-            return "steps otherwise without a closure"
-        if _moved(silent) != rates:
-            return "moves what schedules move, in each run another way"
+            return Reason.EVALUATES
+        if any(p.grad is not grad for p, grad in zip(without, grads, strict=True)):
+            return Reason.REPLACES_GRADIENTS
+        if not all(map(torch.equal, with_closure, without)):
+            return Reason.USES_LOSS
+        if _options(other) != options:
+            return Reason.CHANGES_OPTIONS
     return None
 
 
-def _moved(optimizer: Optimizer) -> list[list[Any]]:
-    return [[group.get(key) for key in MOVED] for group in optimizer.param_groups]
+def _options(optimizer: Optimizer) -> list[list[Any]]:
+    return [[group.get(key) for key in SCHEDULED_OPTIONS] for group in optimizer.param_groups]
 
 
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-8}
-
-
-def reason_against_stacking(
+def step_reason(
     module: Module, batch: Batch, dtype: torch.dtype, device: torch.device
 ) -> str | None:
-    """Why a model's runs cannot be trained together; None where they can.
+    """Why a model's step must be computed for each run individually; None if it need not.
 
     Args:
-        module: with its initial weights; is not changed.
+        module: with its initial weights; not changed.
         batch: the first batch of the first run.
         dtype: of weights and data.
-        device: where they are.
+        device: of weights and data.
     """
     layout = Layout.of(module)
-    twin = copy.deepcopy(module).to(device, dtype)
-    twin._trainer = _Absent()  # type: ignore[assignment]
-    buffers = {name: tensor.clone() for name, tensor in twin.named_buffers()}
-    notes = _notes(twin)
+    model = copy.deepcopy(module).to(device, dtype)
+    model._trainer = _NoTrainer()  # type: ignore[assignment]
+    buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
+    attributes = _attributes(model)
     before = torch.get_rng_state()
     tensors, axis = batch.first(1).of(slice(0, 1))
     try:
-        loss = twin.step(tensors if axis is None else tuple(t[0] for t in tensors)).loss
-    except _AskedError as asked:
-        return f"it asks for its Trainer's {asked}"
+        loss = model.step(tensors if axis is None else tuple(t[0] for t in tensors)).loss
+    except _TrainerReadError as error:
+        return Reason.READS_TRAINER.format(error)
     loss.backward()
-    for name, value in _notes(twin).items():
-        if value != notes.get(name):
-            return f"it changes its {name} in every step"
+    for name, value in _attributes(model).items():
+        if value != attributes.get(name):
+            return Reason.CHANGES_ATTRIBUTE.format(name)
     if not torch.equal(before, torch.get_rng_state()):
-        return "it draws random numbers in every step"
-    if any(not torch.equal(buffers[name], tensor) for name, tensor in twin.named_buffers()):
-        return "it changes its buffers in every step"
-    for name, parameter in twin.named_parameters():
+        return Reason.STEP_IS_RANDOM.value
+    if any(not torch.equal(buffers[name], tensor) for name, tensor in model.named_buffers()):
+        return Reason.CHANGES_BUFFERS.value
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.grad is None:
-            return f"{name} gets no gradient"
-    weights = layout.row(twin)[None].repeat(2, 1)
+            return Reason.NO_GRADIENT.format(name)
+    weights = layout.row(model)[None].repeat(2, 1)
     gradients = torch.empty_like(weights)
-    both = Batch([tensors], batch.stream) if axis is None else _doubled(batch)
+    two = copy.copy(batch)
+    two.stream = batch.stream[:1].repeat(2)
+    if axis is None:
+        two = Batch([tensors], batch.stream)
     objective = StackedObjective(module, layout, dtype, device)
     try:
-        objective.trace(weights, both, 2)
-        objective.gradients(weights, both, gradients)
-        objective.evaluate(weights, both)
+        objective.trace(weights, two, 2)
+        objective.gradients(weights, two, gradients)
+        objective.evaluate(weights, two)
     except Exception as error:
-        return f"torch.vmap cannot evaluate it: {' '.join(str(error).split())[:120]}"
+        return Reason.VMAP_FAILED.format(" ".join(str(error).split())[:120])
     plain = torch.cat(
-        [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in twin.parameters()]
-    )
-    trained = torch.cat([torch.full((p.numel(),), p.requires_grad) for p in twin.parameters()])
+        [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
+         for p in model.parameters()]
+    )  # fmt: skip
+    trained = torch.cat([torch.full((p.numel(),), p.requires_grad) for p in model.parameters()])
     distance = ((gradients[0] - plain)[trained.to(device)]).norm().item()
     if not distance <= _TOLERANCE[dtype] * plain.norm().item() + math.ulp(1.0):
-        return "its gradient is another one under torch.vmap"
+        return Reason.VMAP_GRADIENT.value
     return None
 
 
-class _AskedError(Exception):
-    """Which attribute was asked for."""
+class _TrainerReadError(Exception):
+    """An attribute of the Trainer was read."""
 
 
-class _Absent:
-    """In place of a Trainer: there is one for all runs or none, and it has no steps to tell."""
+class _NoTrainer:
+    """Stands in for the Trainer; reading any of its attributes is an error."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise _AskedError(name)
+        raise _TrainerReadError(name)
 
 
-def _notes(module: nn.Module) -> dict[str, Any]:
-    """The plain values that a module and its parts keep as attributes."""
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    """The numbers, strings and flags that a module and its parts have as attributes."""
     return {
         f"{name}.{key}" if name else key: value
         for name, part in module.named_modules()
         for key, value in vars(part).items()
         if isinstance(value, (bool, int, float, str))
     }
-
-
-def _doubled(batch: Batch) -> Batch:
-    double = copy.copy(batch)
-    double.stream = batch.stream[:1].repeat(2)
-    return double

@@ -1,4 +1,4 @@
-"""Runs' folders, as the ordinary way would have left them, written in one go."""
+"""Writes the folders of vectorized runs, with the files that individual training writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from stepsize.checkpoint.compatibility import settings_of
 from stepsize.checkpoint.last_checkpoint import LastCheckpoint
 from stepsize.checkpoint.resume import Resume
 from stepsize.config.instantiate import allowing, instantiate, locate
-from stepsize.loggers.event_file import event, event_file, opening, records_of, row_events
+from stepsize.loggers.event_file import (
+    new_event_file,
+    scalar_records,
+    summary_record,
+    version_record,
+)
 from stepsize.loggers.hparams import (
     flattened,
     hparams_of,
@@ -38,14 +43,14 @@ from stepsize.run.folder import EarlierAttempt, Run
 from stepsize.run.result import reachable_target, result_of, write_result
 from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.outcome import Outcome
-from stepsize.vectorized.templates import Composed
+from stepsize.vectorized.templates import ComposedJob
 
-_AT_ONCE = 500  # runs whose event files are in memory
+_RUNS_IN_MEMORY = 500
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """A run whose files are written, but for its events and its result."""
+    """A run whose files are written, except its event file and its result."""
 
     run: Run
     outcome: Outcome
@@ -53,28 +58,31 @@ class _Ended:
     plots: list[tuple[str, Any]]
 
 
-def write_folders(jobs: Sequence[Composed], outcomes: Sequence[Outcome], how: str) -> None:
-    """Write the folders of runs that were trained together.
+def write_folders(jobs: Sequence[ComposedJob], outcomes: Sequence[Outcome], program: str) -> None:
+    """Write the folders of vectorized runs.
 
     Args:
-        jobs: what they are.
-        outcomes: what has come of each.
-        how: they were trained, in words.
+        jobs: of the runs.
+        outcomes: of the runs, in the same order.
+        program: how the runs were computed, for the log.
     """
     everything = list(zip(jobs, outcomes, strict=True))
-    for start in range(0, len(jobs), _AT_ONCE):
-        runs = [_write(job, outcome, how) for job, outcome in everything[start : start + _AT_ONCE]]
+    for start in range(0, len(jobs), _RUNS_IN_MEMORY):
+        runs = [
+            _write(job, outcome, program)
+            for job, outcome in everything[start : start + _RUNS_IN_MEMORY]
+        ]
         _write_events(runs)
-        for one in runs:  # last, since a folder with a result is done
-            write_result(one.run.folder, one.result)
+        for ended in runs:  # last, because a folder with a result is done
+            write_result(ended.run.folder, ended.result)
 
 
-def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
+def _write(job: ComposedJob, outcome: Outcome, program: str) -> _Ended:
     folder, config = job.folder, job.config
     target = reachable_target(config, optimum_known=outcome.optimum is not None)
     config = {**config, "target": target}
     started = time.monotonic() - outcome.seconds
-    run = Run(folder, config, job.choices, job.words, EarlierAttempt.none(folder), started)
+    run = Run(folder, config, job.choices, job.overrides, EarlierAttempt.none(folder), started)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     for name, content in job.files.items():
         (folder / ".hydra" / f"{name}.yaml").write_text(content, "utf-8")
@@ -93,7 +101,7 @@ def _write(job: Composed, outcome: Outcome, how: str) -> _Ended:
         optimum=outcome.optimum,
         diverged=outcome.diverged,
     )
-    _write_log(folder / "train.log", run, outcome, how, result)
+    _write_log(folder / "train.log", run, outcome, program, result)
     return _Ended(run, outcome, result, draw_plots(config, outcome))
 
 
@@ -106,27 +114,27 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
-    """Draw what is asked for; its tags and the plots as arrays [height, width, 3]."""
-    asked = _configured(config, Plot) if config["plots"] else {}
-    if not asked:
+    """Draw the configured plots; returns their tags and arrays [height, width, 3]."""
+    configured = _configured(config, Plot) if config["plots"] else {}
+    if not configured:
         return []
     from matplotlib.image import imread
 
     trainer: Any = SimpleNamespace(
         is_global_zero=True,
-        optimizers=[outcome.setting.optimizer],
+        optimizers=[outcome.variant.optimizer],
         global_step=outcome.steps,
-        datamodule=outcome.data,
+        datamodule=outcome.components.data,
         loggers=[],
     )
     drawn = []
-    for name, entry in asked.items():
+    for name, entry in configured.items():
         with allowing(config["allowed_packages"]):
             plot = instantiate(entry, where=f"callbacks.{name}")
         module = outcome.module()
-        if isinstance(plot, Trajectory) and outcome.way is not None:
+        if isinstance(plot, Trajectory) and outcome.trajectory is not None:
             plot.on_train_start(trainer, module)
-            plot.path = outcome.way
+            plot.path = outcome.trajectory
         plot.on_train_end(trainer, module)
         if plot.file.is_file():
             drawn.append((f"plot/{plot.name}", imread(plot.file)[..., :3]))
@@ -136,55 +144,51 @@ def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]
 def _write_events(runs: Sequence[_Ended]) -> None:
     """The event file of each run, in the folder that its logger names."""
     now = time.time()
-    outcomes = [one.outcome for one in runs]
+    outcomes = [ended.outcome for ended in runs]
     times = {o.index: (now - o.seconds, o.seconds / max(o.steps, 1)) for o in outcomes}
-    rows = row_events(outcomes[0].curves, list(times), times)
-    around = [[before, after] for before, after in map(_surroundings, runs)]
-    texts = [
-        part
-        for one, (before, after) in zip(runs, around, strict=True)
-        for part in (
-            opening(times[one.outcome.index][0]),
-            *(event(summary, 0, times[one.outcome.index][0]) for summary in before),
-            *(event(summary, one.outcome.steps, now) for summary in after),
-        )
-    ]
-    records = iter(records_of(texts))
-    for one, (before, after) in zip(runs, around, strict=True):
-        first = [next(records) for _ in range(1 + len(before))]
-        last = [next(records) for _ in after]
-        content = b"".join((*first, *rows[one.outcome.index], *last))
-        for entry in (one.run.config["logger"] or {}).values():
+    scalars = scalar_records(outcomes[0].recorder.curves.tables, list(times), times)
+    for ended in runs:
+        began, steps = times[ended.outcome.index][0], ended.outcome.steps
+        before, after = _other_summaries(ended)
+        records = [
+            version_record(began),
+            *(summary_record(summary, 0, began) for summary in before),
+            *scalars[ended.outcome.index],
+            *(summary_record(summary, steps, now) for summary in after),
+        ]
+        for entry in (ended.run.config["logger"] or {}).values():
             if entry:
                 folder = Path(entry["folder"])
                 folder.mkdir(parents=True, exist_ok=True)
-                event_file(folder).write_bytes(content)
+                new_event_file(folder).write_bytes(b"".join(records))
 
 
-def _surroundings(one: _Ended) -> tuple[list[Summary], list[Summary]]:
-    """What stands before and after the curves: groups, plots, and the row of HPARAMS."""
-    run, result = one.run, one.result
-    setting = one.outcome.setting
-    groups = as_markdown(setting.optimizer, setting.table, setting.schedulers)
+def _other_summaries(ended: _Ended) -> tuple[list[Summary], list[Summary]]:
+    """The summaries before and after the scalars: groups, plots, and the row of HPARAMS."""
+    run, result = ended.run, ended.result
+    variant = ended.outcome.variant
+    groups = as_markdown(variant.optimizer, variant.group_table, variant.schedulers)
     columns = dict(flattened(hparams_of(run.config, run.choices)))
     scalars = result_scalars(result).items()
     reason = f": {result['reason']}" if result["reason"] else ""
     numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
     return [session_start(columns), text("parameter groups", groups)], [
-        *(image(tag, array, dataformats="HWC") for tag, array in one.plots),
+        *(image(tag, array, dataformats="HWC") for tag, array in ended.plots),
         Summary(value=numbers),
         text("result", result["status"] + reason),
         session_end(result["status"]),
     ]
 
 
-def _write_log(file: Path, run: Run, outcome: Outcome, how: str, result: dict[str, Any]) -> None:
-    """The lines of an ordinary run's log, and how this one was trained."""
-    setting = outcome.setting
+def _write_log(
+    file: Path, run: Run, outcome: Outcome, program: str, result: dict[str, Any]
+) -> None:
+    """Write the log of an individual run, with a line that names the program."""
+    variant = outcome.variant
     lines = [
         ("DEBUG", f"overrides: {' '.join(run.overrides) or 'none'}"),
-        ("INFO", as_text(setting.optimizer, setting.table, setting.schedulers)),
-        ("DEBUG", f"trained together with {outcome.curves.runs - 1} other runs: {how}"),
+        ("INFO", as_text(variant.optimizer, variant.group_table, variant.schedulers)),
+        ("DEBUG", f"vectorized with {outcome.recorder.curves.runs - 1} other runs: {program}"),
         ("DEBUG", f"{result['status']} after {outcome.steps} steps: {result['metrics']}"),
     ]
     stamp = f"{time.strftime('%Y-%m-%d %H:%M:%S')},{int(time.time() * 1000) % 1000:03d}"
@@ -198,64 +202,67 @@ _TRIPLE = ("ready", "started", "completed")
 
 
 def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``trainer.save_checkpoint`` writes at a run's end, as plain containers and tensors.
+    """The checkpoint that ``trainer.save_checkpoint`` would write at the end of a run.
 
     Args:
         outcome: of the run.
         config: the whole configuration as plain containers.
     """
-    schedule = outcome.scheduler_state()
-    steps, per_epoch = outcome.steps, outcome.length.per_epoch
+    schedule = outcome.scheduler_state
+    divergence = outcome.recorder.divergence_callbacks[outcome.index]
+    steps, per_epoch = outcome.steps, outcome.group.length.per_epoch
     validated = _validations(outcome, config["trainer"]["val_check_interval"])
     return {
         "epoch": -(-steps // per_epoch),
         "global_step": steps,
         "pytorch-lightning_version": lightning_version,
         "state_dict": outcome.state_dict(),
-        "loops": _loops(steps, per_epoch, validated, scheduled=_moves(outcome)),
+        "loops": _loops(steps, per_epoch, validated, scheduled=_schedule_steps(outcome)),
         "callbacks": {
-            **{watch.state_key: watch.state_dict() for watch in outcome.watches},
-            **_beside(outcome),
+            **{callback.state_key: callback.state_dict() for callback in divergence},
+            **_optional_states(outcome),
             Record.__qualname__: _record(outcome),
             Resume.__qualname__: {
                 "settings": settings_of(config),
-                "built": outcome.setting.built,
+                "built": outcome.variant.description,
                 "start": 0,
             },
         },
-        "optimizer_states": [outcome.optimizer_state()],
+        "optimizer_states": [
+            {"state": outcome.optimizer_state(), "param_groups": outcome.param_groups}
+        ],
         "lr_schedulers": [] if schedule is None else [schedule],
-        outcome.data.__class__.__qualname__: {"position": steps},
+        outcome.components.data.__class__.__qualname__: {"position": steps},
         trainer_state.KEY: {
-            "random": outcome.random_state,
+            "random": outcome.components.random_state,
             "metrics": outcome.metrics,
             "gradients": {},
         },
     }
 
 
-def _beside(outcome: Outcome) -> dict[str, Any]:
-    """What callbacks remember that not every run has."""
+def _optional_states(outcome: Outcome) -> dict[str, Any]:
+    """The states of callbacks that only some runs have."""
     states: dict[str, Any] = {}
     if outcome.training_weights is not None:
         weights = list(outcome.training_weights)
         states[OptimizerMode.__qualname__] = {"training_weights": weights}
-    if outcome.way is not None:
-        states[Trajectory.__qualname__] = outcome.way.state_dict()
+    if outcome.trajectory is not None:
+        states[Trajectory.__qualname__] = outcome.trajectory.state_dict()
     return states
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
     curves = {}
     known: dict[bytes, torch.Tensor] = {}  # most tags are logged at the same steps
-    for tag, (steps, values, given) in outcome.curves.tables.items():
-        there = given[outcome.index]
+    for tag, (steps, values, given) in outcome.recorder.curves.tables.items():
+        logged = given[outcome.index]
         if tag.startswith("val/") and not outcome.validated_before_end:
-            there = there & (steps < outcome.steps)
-        if there.any():
-            own = steps[there]
+            logged = logged & (steps < outcome.steps)
+        if logged.any():
+            own = steps[logged]
             shared = known.setdefault(own.tobytes(), torch.from_numpy(own))
-            value = torch.from_numpy(values[outcome.index][there])
+            value = torch.from_numpy(values[outcome.index][logged])
             curves[tag] = {"step": shared, "value": value}
     return {
         "history": {
@@ -268,19 +275,19 @@ def _record(outcome: Outcome) -> dict[str, Any]:
 
 
 def _validations(outcome: Outcome, every: int) -> tuple[int, int]:
-    """How many validations there were at all, and how many in the last, unfinished epoch."""
-    if outcome.data.val is None:
+    """The number of validations: in the whole run, and in an unfinished last epoch."""
+    if outcome.components.data.val is None:
         return 0, 0
-    steps, per_epoch = outcome.steps, outcome.length.per_epoch
+    steps, per_epoch = outcome.steps, outcome.group.length.per_epoch
     extra = int(outcome.diverged is not None and steps % every != 0)
     before = steps // per_epoch * per_epoch
     return steps // every + extra, steps // every - before // every + extra
 
 
-def _moves(outcome: Outcome) -> tuple[int, int]:
-    """How often the schedule has been moved, at all and in the last, unfinished epoch."""
-    steps, per_epoch = outcome.steps, outcome.length.per_epoch
-    due = [step for step in outcome.setting.moves if step < steps]
+def _schedule_steps(outcome: Outcome) -> tuple[int, int]:
+    """How often the schedule was stepped: in the whole run, and in an unfinished last epoch."""
+    steps, per_epoch = outcome.steps, outcome.group.length.per_epoch
+    due = [step for step in outcome.variant.schedule_steps if step < steps]
     return len(due), sum(step >= steps // per_epoch * per_epoch for step in due)
 
 
@@ -288,9 +295,9 @@ def _loops(
     steps: int, per_epoch: int, validated: tuple[int, int], scheduled: tuple[int, int]
 ) -> dict[str, Any]:
     epochs, within = divmod(steps, per_epoch)
-    begun = epochs + (1 if within else 0)
+    started = epochs + (1 if within else 0)
     nothing = _progress(_STAGES, 0, 0)
-    epoch = {"ready": begun, "started": begun, "processed": epochs, "completed": epochs}
+    epoch = {"ready": started, "started": started, "processed": epochs, "completed": epochs}
     validation = {
         "total": dict.fromkeys(_STAGES, validated[1]),
         "current": dict.fromkeys(_STAGES, min(validated[0], 1)),

@@ -1,4 +1,4 @@
-"""Jobs -> groups that can be trained as one program, and what is left for the ordinary way."""
+"""Groups of runs that one program can train, and the reasons why other runs are in none."""
 
 from __future__ import annotations
 
@@ -23,113 +23,121 @@ from stepsize.modules import Module
 from stepsize.run.errors import one_line
 from stepsize.schedules.checks import is_kind, locate_node
 from stepsize.vectorized.eligibility import (
-    reason_against,
-    reason_against_parts,
-    reason_against_stepping,
+    Reason,
+    config_reason,
+    module_reason,
+    optimizer_reason,
 )
 from stepsize.vectorized.layout import Layout
-from stepsize.vectorized.trajectories import draws_ways
-from stepsize.vectorized.variant import Length, Setting
+from stepsize.vectorized.recording import plots_trajectory
+from stepsize.vectorized.variant import Length, Variant
 
 log = logging.getLogger(__name__)
 
-# What makes two runs the same setting, and what they may differ in within a group.
-_SETTING = ("optimizer", "param_groups", "scheduler")
+_VARIANT_KEYS = ("optimizer", "param_groups", "scheduler")  # of a configuration
 
 
 @dataclass(eq=False)
 class Group:
-    """Runs with one model shape, one data set, one length and one rhythm.
+    """Runs of one model shape and data set that log and validate at the same steps.
 
     Attributes:
-        numbers: of its jobs, in the list that was given.
-        configs: of each.
-        parts: of each; runs that start alike have the same.
-        settings: each once.
-        owners: the setting of each run.
+        numbers: the jobs' positions in the list that was grouped.
+        configs: the configuration of each run.
+        components: of each run; runs with the same initial state share them.
+        variants: the distinct variants.
+        variant_of: the index of each run's variant.
     """
 
     numbers: list[int] = field(default_factory=list)
     configs: list[Mapping[str, Any]] = field(default_factory=list)
-    parts: list[Parts] = field(default_factory=list)
-    settings: list[Setting] = field(default_factory=list)
-    owners: list[int] = field(default_factory=list)
+    components: list[Components] = field(default_factory=list)
+    variants: list[Variant] = field(default_factory=list)
+    variant_of: list[int] = field(default_factory=list)
 
     @property
     def layout(self) -> Layout:
         """Of the parameters."""
-        return Layout.of(self.parts[0].module)
+        return Layout.of(self.components[0].module)
 
     @property
     def length(self) -> Length:
-        """Of each run."""
-        return self.settings[0].length
+        """Of each run that does not diverge."""
+        return self.variants[0].length
+
+    @property
+    def log_every(self) -> int:
+        """The number of steps between two rows."""
+        every: int = self.configs[0]["trainer"].get("log_every_n_steps", 50)
+        return every
 
 
-def sort_out(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[int, str]]:
-    """Group the jobs that can be trained together.
+def group_jobs(configs: Sequence[Mapping[str, Any]]) -> tuple[list[Group], dict[int, str]]:
+    """Group the jobs of which one program can train several.
 
     Args:
-        configs: of each job the whole configuration as plain containers, every interpolation
-            resolved, as ``stepsize.run.folder.Run.config`` has it.
+        configs: the whole configuration of each job as plain containers with interpolations
+            resolved, as in ``stepsize.run.folder.Run.config``.
 
     Returns:
-        The groups, and by its number why each other job is to be trained by itself. A mistake in a
-        configuration is such a reason: trained by itself, the run fails with it in its own folder.
+        The groups; and for every other job, by its position, the reason why it must be trained
+        individually. An invalid configuration is such a reason: trained individually, the run
+        fails with its error in its own folder.
     """
-    builder = Builder()
+    builder = _Builder()
     groups: dict[str, Group] = {}
-    settings: dict[str, int | str] = {}  # its place in its group, or why it has none
-    left: dict[int, str] = {}
+    variants: dict[str, int | str] = {}  # the index in its group, or the reason against it
+    reasons: dict[int, str] = {}
     for number, config in enumerate(configs):
         try:
             with allowing(config["allowed_packages"]):
                 check_config(config)
-                reason = reason_against(config)
+                reason = config_reason(config)
                 if reason is None:
-                    parts = builder.build(config)
-                    reason = reason_against_parts(parts.module, parts.data)
-                    check_monitors(watched_tags(config), parts.tags)
+                    components = builder.build(config)
+                    reason = module_reason(components.module, components.data)
+                    check_monitors(watched_tags(config), components.tags)
             if reason is not None:
-                left[number] = reason
+                reasons[number] = reason
                 continue
-            key = _group_key(config, parts)
+            key = _group_key(config, components)
             group = groups.setdefault(key, Group())
-            # A plateau schedule goes its own way in each run.
+            # A plateau schedule depends on the metrics of its run.
             own = number if _is_plateau(config["scheduler"]) else None
-            setting_key = key_of(key, own, *(config[part] for part in _SETTING))
-            if setting_key not in settings:
-                settings[setting_key] = _add_setting(group, config, parts)
-            place = settings[setting_key]
-            if isinstance(place, str):
-                left[number] = place
+            variant_key = _key(key, own, *(config[part] for part in _VARIANT_KEYS))
+            if variant_key not in variants:
+                variants[variant_key] = _add_variant(group, config, components)
+            index = variants[variant_key]
+            if isinstance(index, str):
+                reasons[number] = index
                 continue
         except Exception as error:
-            log.debug("job %d ended with this error", number, exc_info=True)
-            left[number] = one_line(error)
+            log.debug("building job %d failed", number, exc_info=True)
+            reasons[number] = Reason.BUILDING_FAILED.format(one_line(error))
             continue
         group.numbers.append(number)
         group.configs.append(config)
-        group.parts.append(parts)
-        group.owners.append(place)
-    return [group for group in groups.values() if group.numbers], left
+        group.components.append(components)
+        group.variant_of.append(index)
+    return [group for group in groups.values() if group.numbers], reasons
 
 
-def _add_setting(group: Group, config: Mapping[str, Any], parts: Parts) -> int | str:
-    """Its place in the group; or why its runs must be trained by themselves."""
-    made = Setting(config, parts.module, Length.of(config["trainer"], parts.data))
-    reason = reason_against_stepping(made, parts.module)
+def _add_variant(group: Group, config: Mapping[str, Any], components: Components) -> int | str:
+    """The index of a new variant in its group; or the reason to train its runs individually."""
+    length = Length.of(config["trainer"], components.data)
+    variant = Variant(config, components.module, length)
+    reason = optimizer_reason(variant, components.module)
     if reason is None:
-        group.settings.append(made)
-    return reason or len(group.settings) - 1
+        group.variants.append(variant)
+    return reason or len(group.variants) - 1
 
 
 def _is_plateau(scheduler: Mapping[str, Any] | None) -> bool:
     return bool(scheduler) and is_kind(locate_node(scheduler, "scheduler"), ReduceLROnPlateau)
 
 
-def watching(config: Mapping[str, Any], kind: type) -> list[dict[str, Any]]:
-    """The arguments of the callbacks of a kind."""
+def callback_arguments(config: Mapping[str, Any], kind: type) -> list[dict[str, Any]]:
+    """The arguments of each configured callback of a class."""
     callbacks = [entry for entry in (config["callbacks"] or {}).values() if entry]
     return [
         {key: value for key, value in entry.items() if key != "_target_"}
@@ -138,52 +146,48 @@ def watching(config: Mapping[str, Any], kind: type) -> list[dict[str, Any]]:
     ]
 
 
-def _group_key(config: Mapping[str, Any], parts: Parts) -> str:
-    layout = Layout.of(parts.module)
-    return key_of(
-        parts.data_key,
+def _group_key(config: Mapping[str, Any], components: Components) -> str:
+    module = components.module
+    layout = Layout.of(module)
+    return _key(
+        components.data_key,
         config["model"],
         config["trainer"],
         config["allowed_packages"],
-        config["monitor"],  # of a schedule's entry
-        [watching(config, kind) for kind in (Divergence, Norms)],
-        draws_ways(config),
+        config["monitor"],  # read by schedules
+        [callback_arguments(config, kind) for kind in (Divergence, Norms)],
+        plots_trajectory(config),
         layout.names,
         layout.shapes,
-        _constants(parts.module),
+        [(name, tensor.tolist()) for name, tensor in module.named_buffers()],
+        [name for name, parameter in module.named_parameters() if not parameter.requires_grad],
     )
 
 
-def _constants(module: Module) -> list[Any]:
-    """What the computation depends on beside the configuration and the weights that are trained."""
-    frozen = [(n, p) for n, p in module.named_parameters() if not p.requires_grad]
-    if any(tensor.is_sparse for _, tensor in frozen):
-        raise ValueError("a frozen parameter is sparse")
-    return [(n, tensor.tolist()) for n, tensor in module.named_buffers()] + [n for n, _ in frozen]
-
-
 def pick_device(accelerator: str) -> torch.device:
-    """Where Lightning would train.
+    """The device that Lightning would train on.
 
     Raises:
-        ValueError: there is no such accelerator here.
+        ValueError: this machine has no such accelerator.
     """
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.device("cuda", 0)
     if accelerator in ("gpu", "cuda"):
-        raise ValueError(f"trainer.accelerator={accelerator}: there is none on this machine")
+        raise ValueError(
+            f"trainer.accelerator={accelerator}: found no GPU; give trainer.accelerator=cpu"
+        )
     return torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """What runs with one seed, one data set and one model start from.
+class Components:
+    """The initial state that runs of one seed, data set and model share.
 
     Attributes:
         module: with its initial weights; never trained.
-        data: never used by a Trainer.
-        random_state: that the random number generators are left in.
-        data_key: the data set's configuration but for the order of the batches.
+        data: never given to a Trainer.
+        random_state: of the random number generators after building both.
+        data_key: the data set's configuration without the order of the batches.
     """
 
     module: Module
@@ -193,44 +197,40 @@ class Parts:
 
     @cached_property
     def tags(self) -> set[str] | None:
-        """What a run logs."""
+        """The metrics that a run logs."""
         return logged_tags(self.module, self.data)
 
 
-class Builder:
-    """Builds parts once for all runs that start alike."""
+class _Builder:
+    """Builds components once for all runs that share them."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, Parts] = {}
+        self._components: dict[str, Components] = {}
         self._sets: dict[str, Any] = {}
 
-    def build(self, config: Mapping[str, Any]) -> Parts:
-        """The parts of a run.
-
-        Args:
-            config: the whole configuration as plain containers.
+    def build(self, config: Mapping[str, Any]) -> Components:
+        """The components of a run.
 
         Raises:
             ValueError: the data or the model cannot be built.
         """
-        key = key_of(config["seed"], config["data"], config["model"], config["allowed_packages"])
-        if key not in self._parts:
+        key = _key(config["seed"], config["data"], config["model"], config["allowed_packages"])
+        if key not in self._components:
             with allowing(config["allowed_packages"]):
                 pl.seed_everything(config["seed"], workers=True, verbose=False)
                 data = instantiate(config["data"], where="data")
                 module = instantiate(config["model"], where="model")
             random = random_state()
-            order = {name: v for name, v in config["data"].items() if name != "shuffle_seed"}
-            data_key = key_of(order)
-            # Data are a function of this configuration alone, and reading them may take long.
+            data_key = _key({k: v for k, v in config["data"].items() if k != "shuffle_seed"})
+            # The data set depends on this configuration only, and reading it may take long.
             if data_key in self._sets:
                 data.__dict__.setdefault("_sets", self._sets[data_key])
             elif hasattr(type(data), "_sets"):
                 self._sets[data_key] = data._sets
-            self._parts[key] = Parts(module, data, random, data_key)
-        return self._parts[key]
+            self._components[key] = Components(module, data, random, data_key)
+        return self._components[key]
 
 
-def key_of(*values: Any) -> str:
-    """The same for equal plain containers, and different for others."""
+def _key(*values: Any) -> str:
+    """A text that is equal for equal plain containers, and different for different ones."""
     return json.dumps(values, sort_keys=True, default=repr)

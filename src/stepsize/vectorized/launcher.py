@@ -1,4 +1,4 @@
-"""The jobs of a sweep: what can be is trained together, in several processes; the rest is left."""
+"""Trains a sweep's jobs, vectorized where eligible, distributed over forked processes."""
 
 from __future__ import annotations
 
@@ -18,56 +18,61 @@ import torch
 
 from stepsize.run.errors import one_line
 from stepsize.run.folder import EarlierAttempt
+from stepsize.vectorized.eligibility import Reason
 from stepsize.vectorized.folders import write_folders
-from stepsize.vectorized.groups import Group, pick_device, sort_out
-from stepsize.vectorized.templates import Composed
-from stepsize.vectorized.training import CannotStackError, Training
+from stepsize.vectorized.groups import Group, group_jobs, pick_device
+from stepsize.vectorized.templates import ComposedJob
+from stepsize.vectorized.training import NotVectorizableError, Training
 
 log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 10.0
-_FEW = 4  # runs for which a second process is not worth its start
+_SECONDS_BETWEEN_CHECKS = 0.5
+_FEWEST = 4  # runs per process; for fewer, starting a process takes longer than training them
+
+Share = TypeVar("Share")
+Result = TypeVar("Result")
 
 
-def train_jobs(jobs: Sequence[Composed], processes: int) -> tuple[dict[int, str], bool]:
-    """Train what can be trained together, and leave its folders.
+def train_jobs(jobs: Sequence[ComposedJob], processes: int) -> tuple[dict[int, str], bool]:
+    """Train all eligible jobs vectorized, and write their folders.
 
     Args:
         jobs: of a sweep, each with a folder of its own.
-        processes: how many to use; on a GPU it is one.
+        processes: how many to use on a CPU; a GPU uses one.
 
     Returns:
-        By the job's position why it must be run by itself. Then whether this process has computed,
-        and must not be forked any more: a fork has the memory of the threads of OpenMP and of
-        torch's compiler, and not the threads, and waits for them for ever.
+        By position, the reason why a job must be trained individually; and whether this process
+        has trained. Then it must not be forked any more: a fork copies the memory of OpenMP's and
+        the compiler's threads but not the threads, and would wait for them forever.
     """
-    left: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     fresh = []
     for position, job in enumerate(jobs):
         earlier = EarlierAttempt.read(job.folder)
         if not earlier.begun:
             fresh.append(position)
         elif earlier.differences(job.unresolved) or not earlier.is_done:
-            left[position] = "an earlier attempt has left something in its folder"
+            reasons[position] = Reason.EARLIER_FILES.value
     shares = _shares(jobs, fresh, processes)
-    given = [[jobs[p] for p in share] for share in shares]
+    shared_jobs = [[jobs[position] for position in share] for share in shares]
     several = len(shares) > 1
-    parts = share_out(_train_share, given) if several else list(map(_train_share, given))
-    for share, why in zip(shares, parts, strict=True):
-        left.update({share[index]: reason for index, reason in why.items()})
-    return left, len(shares) == 1
+    found = fork_map(_train_share, shared_jobs) if several else map(_train_share, shared_jobs)
+    for share, own in zip(shares, found, strict=True):
+        reasons.update({share[index]: reason for index, reason in own.items()})
+    return reasons, len(shares) == 1
 
 
-def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: int) -> bool:
-    """Call ``run`` for each number, shared out among forks of this process where that is safe.
+def run_individually(run: Callable[[int], object], numbers: Sequence[int], processes: int) -> bool:
+    """Call ``run`` for each number, distributed over forks of this process where that is safe.
 
     Args:
-        run: trains one run, whose folder says what came of it.
+        run: trains one run, which writes its own folder.
         numbers: of the runs.
-        processes: how many; with one, or where a fork is not safe, it is this process itself.
+        processes: how many to use; 1 for this process itself.
 
     Returns:
-        Whether this process has computed.
+        Whether this process has trained.
     """
     count = min(processes, len(numbers)) if sys.platform == "linux" else 1
     if count <= 1:
@@ -79,56 +84,57 @@ def run_apart(run: Callable[[int], object], numbers: Sequence[int], processes: i
         for number in share:
             run(number)
 
-    share_out(work, [numbers[index::count] for index in range(count)])
+    fork_map(work, [numbers[index::count] for index in range(count)])
     return False
 
 
-def tell_left(left: dict[int, str]) -> None:
-    """Say once for each reason how many runs are trained one by one."""
-    for reason, times in Counter(left.values()).items():
-        log.info("%d run%s one by one: %s", times, "" if times == 1 else "s", reason)
+def log_individual_runs(reasons: dict[int, str]) -> None:
+    """Log how many runs are trained individually, in one line for each reason."""
+    for reason, count in Counter(reasons.values()).items():
+        log.info("%d run%s trained individually: %s", count, "" if count == 1 else "s", reason)
 
 
-def _train_share(jobs: Sequence[Composed]) -> dict[int, str]:
-    groups, left = sort_out([job.config for job in jobs])
+def _train_share(jobs: Sequence[ComposedJob]) -> dict[int, str]:
+    groups, reasons = group_jobs([job.config for job in jobs])
     for group in groups:
         try:
-            training = Training(group, tell=_teller(group))
-            log.info("%d runs together: %s", len(group.numbers), training.how)
+            training = Training(group, on_step=_progress_logger(group))
+            log.info("%d runs vectorized: %s", len(group.numbers), training.description)
             outcomes = training.run()
-        except CannotStackError as error:
-            left.update(dict.fromkeys(group.numbers, one_line(error)))
+        except NotVectorizableError as error:
+            reasons.update(dict.fromkeys(group.numbers, one_line(error)))
             continue
-        except Exception as error:  # by themselves, these runs show whose mistake it is
-            log.debug("training together ended with this error", exc_info=True)
-            left.update(dict.fromkeys(group.numbers, f"together they failed: {one_line(error)}"))
+        except Exception as error:  # trained individually, the run at fault shows its error
+            log.debug("vectorized training failed", exc_info=True)
+            reason = Reason.TRAINING_FAILED.format(one_line(error))
+            reasons.update(dict.fromkeys(group.numbers, reason))
             continue
-        write_folders([jobs[n] for n in group.numbers], outcomes, training.how)
-    return left
+        write_folders([jobs[n] for n in group.numbers], outcomes, training.description)
+    return reasons
 
 
-def _teller(group: Group) -> Callable[[int], None]:
-    """Says now and then how far a group is, whose folders are written in the end."""
+def _progress_logger(group: Group) -> Callable[[int], None]:
+    """Logs a group's progress every ten seconds, because folders are written at its end."""
     began = time.monotonic()
     runs, steps = len(group.numbers), group.length.steps
     next_line = began + _SECONDS_BETWEEN_LINES
 
-    def tell(step: int) -> None:
+    def on_step(step: int) -> None:
         nonlocal next_line
         now = time.monotonic()
         if now > next_line:
             next_line = now + _SECONDS_BETWEEN_LINES
-            left = (now - began) / step * (steps - step)
-            log.info("%d runs together: step %s of %s, %.0f s left", runs, f"{step:,}",
-                     f"{steps:,}", left)  # fmt: skip
+            seconds = (now - began) / step * (steps - step)
+            log.info("%d runs vectorized: step %s of %s, %.0f s left", runs, f"{step:,}",
+                     f"{steps:,}", seconds)  # fmt: skip
 
-    return tell
+    return on_step
 
 
-def _shares(jobs: Sequence[Composed], fresh: Sequence[int], processes: int) -> list[list[int]]:
-    """One share of the jobs for each process; runs of one optimizer stay together."""
+def _shares(jobs: Sequence[ComposedJob], fresh: Sequence[int], processes: int) -> list[list[int]]:
+    """The positions of each process's jobs; jobs of one optimizer are kept adjacent."""
     cpu = all(_on_cpu(jobs[position]) for position in fresh)
-    number = min(processes, len(fresh) // _FEW) if cpu else 1
+    number = min(processes, len(fresh) // _FEWEST) if cpu else 1
     if number <= 1:
         return [list(fresh)] if fresh else []
     ordered = sorted(fresh, key=lambda p: (jobs[p].choices["task"], jobs[p].choices["optimizer"]))
@@ -136,69 +142,64 @@ def _shares(jobs: Sequence[Composed], fresh: Sequence[int], processes: int) -> l
     return [ordered[a:b] for a, b in pairwise(bounds)]
 
 
-def _on_cpu(job: Composed) -> bool:
+def _on_cpu(job: ComposedJob) -> bool:
     try:
         return pick_device(job.config["trainer"].get("accelerator", "auto")).type == "cpu"
     except ValueError:
-        return True  # it will fail by itself
+        return True  # the run will fail with this error
 
 
-Share = TypeVar("Share")
-Answer = TypeVar("Answer")
+def fork_map(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
+    """Call ``work`` for each share in a forked process with one thread, all at the same time.
 
-_SECONDS_BETWEEN_LOOKS = 0.5
-
-
-def share_out(work: Callable[[Share], Answer], shares: Sequence[Share]) -> list[Answer]:
-    """Call ``work`` for each share at the same time, in a process with one thread for each.
-
-    However this process ends, by Ctrl-C, SIGTERM or kill -9, the others do not go on: a second
-    command would find them writing into the folders that it writes to.
+    However this process ends, by Ctrl-C, SIGTERM or SIGKILL, the forks end too. Otherwise they
+    would write into the same folders as a second command.
 
     Args:
-        work: what is done; its answer is sent back.
+        work: is called in the fork; its result is sent back.
         shares: one for each process.
 
     Raises:
         RuntimeError: a process has died.
     """
-    # A fork has everything imported; threads that it would lack have not begun before training.
+    # A fork has all modules imported. Threads, which it would lack, start with training only.
     context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     workers = []
     try:
         for share in shares:
-            ours, theirs = context.Pipe(duplex=False)
-            worker = context.Process(target=_work, args=(work, share, theirs, os.getpid()))
+            receiver, sender = context.Pipe(duplex=False)
+            worker = context.Process(target=_work, args=(work, share, sender, os.getpid()))
             worker.start()
-            theirs.close()
-            workers.append((worker, ours))
-        return [_answer(worker, pipe) for worker, pipe in workers]
+            sender.close()
+            workers.append((worker, receiver))
+        return [_result(worker, receiver) for worker, receiver in workers]
     finally:
         for worker, _ in workers:
-            worker.terminate()  # a run that is cut off saves, and says so
+            worker.terminate()  # an interrupted run saves a checkpoint and its status
             worker.join()
 
 
-def _answer(worker: Any, pipe: Connection) -> Any:
+def _result(worker: Any, receiver: Connection) -> Any:
     try:
-        answer = pipe.recv()
+        result = receiver.recv()
     except EOFError:
         worker.join()
         raise RuntimeError(f"a process of this sweep died, exit code {worker.exitcode}") from None
     worker.join()
-    return answer
+    return result
 
 
-def _work(work: Callable[[Any], Any], share: Any, pipe: Connection, parent: int) -> None:
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def _work(work: Callable[[Any], Any], share: Any, sender: Connection, parent: int) -> None:
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     try:
-        pipe.send(work(share))
+        sender.send(work(share))
     except KeyboardInterrupt:
-        sys.exit(130)  # told by the process that everyone waits for
+        sys.exit(130)  # the parent reports the interruption
 
 
-def _end_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
+    """Exit once the parent process has ended."""
     while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_SECONDS_BETWEEN_CHECKS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""A model's parameters side by side in one row of numbers."""
+"""The layout of a model's parameters in one row of a stack."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter lies in a row, in the model's order.
+    """The columns of each parameter in a row, in the model's order.
 
     Attributes:
-        names: of the parameters, as in ``module.named_parameters()``.
-        shapes: of each.
-        starts: its first column; and last the number of columns.
+        names: the parameters' names, as in ``module.named_parameters()``.
+        shapes: their shapes.
+        starts: their first columns, followed by the number of columns.
     """
 
     names: tuple[str, ...]
@@ -44,12 +44,12 @@ class Layout:
         return [end - start for start, end in zip(self.starts, self.starts[1:], strict=False)]
 
     def columns(self, name: str) -> tuple[int, int]:
-        """The first column of a parameter, and the first behind it."""
+        """The first column of a parameter, and the end of its range (exclusive)."""
         index = self.names.index(name)
         return self.starts[index], self.starts[index + 1]
 
-    def stretches(self, names: Iterable[str]) -> list[tuple[int, int]]:
-        """The columns of several parameters, neighbours joined."""
+    def ranges(self, names: Iterable[str]) -> list[tuple[int, int]]:
+        """The column ranges of several parameters, adjacent ranges merged."""
         found: list[tuple[int, int]] = []
         for start, end in sorted(self.columns(name) for name in names):
             if found and found[-1][1] == start:
@@ -67,5 +67,5 @@ class Layout:
         }
 
     def row(self, module: nn.Module) -> Tensor:
-        """The values of a module's parameters, [width]."""
+        """The values of a module's parameters as a row [width]."""
         return torch.cat([p.detach().reshape(-1) for p in module.parameters()])

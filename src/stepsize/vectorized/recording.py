@@ -1,4 +1,4 @@
-"""The rows of many runs: what Record, Norms and Divergence do for one, at the same steps."""
+"""The metrics of many runs, logged at the same steps as those of an individual run."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ import torch
 from torch import Tensor
 
 from stepsize.callbacks.divergence import Divergence
+from stepsize.config.instantiate import locate
 from stepsize.modules import Module
 from stepsize.optima.gap import Gap
+from stepsize.plots.trajectory import Path, Trajectory
+from stepsize.schedules.checks import is_kind
 from stepsize.vectorized.batches import Batch, placed
 from stepsize.vectorized.layout import Layout
 from stepsize.vectorized.objective import StackedObjective, Values
 from stepsize.vectorized.stack import Stack
-from stepsize.vectorized.steppers import Update
+from stepsize.vectorized.steppers import Stepper
 
 
 class Recorder:
-    """Logs rows, and tells which runs have diverged.
-
-    Rows of the table (a run's step) and rows of the stack (a run's place in it) are two things.
+    """Logs the metrics of all runs, and decides which runs have diverged.
 
     Args:
-        runs: how many there are.
-        stack: the rows that they are in now.
-        gap: where the optimum is known.
+        runs: the number of runs.
+        stack: the current rows of the runs; a row of metrics.csv is called a step here.
+        gap: None where the optimum is unknown.
         divergence: the arguments of each callback ``Divergence`` of a run.
+
+    Attributes:
+        curves: everything logged.
+        divergence_callbacks: of each run.
     """
 
     def __init__(
@@ -43,22 +48,24 @@ class Recorder:
         self.curves = Curves(runs)
         self.gap = gap
         self._stack = stack
-        self.watches = [[Divergence(**arguments) for arguments in divergence] for _ in range(runs)]
+        self.divergence_callbacks = [
+            [Divergence(**arguments) for arguments in divergence] for _ in range(runs)
+        ]
         self._latest: dict[str, np.ndarray] = {}  # by tag: the last value of each run
-        self._given: dict[str, np.ndarray] = {}  # by tag: which runs have a value
-        self._validated: dict[int, int] = {}  # by run: when
+        self._given: dict[str, np.ndarray] = {}  # by tag: whether each run has a value
+        self._validated: dict[int, int] = {}  # by run: the step of the last validation
 
     def log(self, step: int, tag: str, values: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """Log the values of some rows of the stack; without ``rows`` of all, the ended left out."""
+        """Log a value for each of some rows of the stack; without ``rows``, of the active ones."""
         if rows is None:
-            rows = self._stack.going_on
+            rows = self._stack.active_rows
             values = values[rows]
         runs = self._stack.runs[rows]
         self.curves.add(step, tag, runs, values)
-        seen = self._latest.setdefault(tag, np.full(self.curves.runs, np.nan))
-        # Callbacks look at what Record and Norms log as tensors of float32.
+        latest = self._latest.setdefault(tag, np.full(self.curves.runs, np.nan))
+        # Callbacks see what Record and Norms log as float32.
         with np.errstate(over="ignore"):
-            seen[runs] = values if tag.startswith("val/") else np.asarray(values, np.float32)
+            latest[runs] = values if tag.startswith("val/") else np.asarray(values, np.float32)
         self._given.setdefault(tag, np.zeros(self.curves.runs, dtype=bool))[runs] = True
         if tag == "val/loss":
             self._validated.update(dict.fromkeys(runs.tolist(), step))
@@ -68,114 +75,106 @@ class Recorder:
         given = self._given.get(tag)
         return None if given is None or not given[run] else float(self._latest[tag][run])
 
-    def last(self, run: int, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The last value of each tag, as Lightning keeps it for callbacks.
+    def callback_metrics(self, run: int, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The last value of each tag, as in Lightning's ``trainer.callback_metrics``.
 
         Args:
             run: its number.
-            dtype: of validations; all else is float32.
+            dtype: of validation metrics; all others are float32.
         """
         found: dict[str, Tensor] = {}
-        for tag, seen in self._latest.items():
+        for tag, latest in self._latest.items():
             if self._given[tag][run]:
                 own = dtype if tag.startswith("val/") else torch.float32
-                found[tag] = torch.tensor(seen[run], dtype=own)
+                found[tag] = torch.tensor(latest[run], dtype=own)
         if run in self._validated:
             found["step"] = torch.tensor(float(self._validated[run]))
         return found
 
-    def values(self, step: int, phase: str, values: Values, rows: np.ndarray | None = None) -> None:
+    def log_values(
+        self, step: int, phase: str, values: Values, rows: np.ndarray | None = None
+    ) -> None:
         """Log a loss and its metrics."""
-        self.log(step, f"{phase}/loss", numbers(values.loss), rows)
+        self.log(step, f"{phase}/loss", _numpy(values.loss), rows)
         for name, metric in values.metrics.items():
-            self.log(step, f"{phase}/{name}", numbers(metric), rows)
+            self.log(step, f"{phase}/{name}", _numpy(metric), rows)
 
-    def rates(self, step: int, tables: Sequence[np.ndarray]) -> None:
-        """Log the rates [runs, groups] of each update of the stack."""
-        for update, table in zip(self._stack.updates, tables, strict=True):
-            rows, alive = self._rows_of(update)
-            for name, column in zip(update.names, table.T, strict=True):
-                if not np.isnan(column).all():  # else an optimizer without lr
-                    self.log(step, f"lr/{name}", column[alive], rows[alive])
+    def log_lrs(self, step: int, tables: Sequence[np.ndarray]) -> None:
+        """Log the learning rates [runs, groups] of each stepper."""
+        for stepper, table in zip(self._stack.steppers, tables, strict=True):
+            rows, active = self._rows_of(stepper)
+            for name, column in zip(stepper.group_names, table.T, strict=True):
+                if not np.isnan(column).all():  # NaN for an optimizer without lr
+                    self.log(step, f"lr/{name}", column[active], rows[active])
 
-    def gaps(self, step: int, gaps: np.ndarray | None, rows: np.ndarray | None = None) -> None:
-        """Log the gap and its logarithm, where there is one."""
+    def log_gaps(self, step: int, gaps: np.ndarray | None, rows: np.ndarray | None = None) -> None:
+        """Log the gap and its logarithm, where the optimum is known."""
         if gaps is not None and self.gap is not None:
             self.log(step, "train/gap", gaps, rows)
             self.log(step, "train/log10_gap", self.gap.log10(gaps), rows)
 
-    def norms(
-        self,
-        step: int,
-        gradients: Sequence[Sequence[Tensor]],
-        before: Tensor,
-    ) -> None:
-        """Log the norms of the gradients, and of what they have changed relative to the weights.
+    def log_norms(self, step: int, gradients: Sequence[Sequence[Tensor]], before: Tensor) -> None:
+        """Log each group's gradient norm, and the norm of its update relative to its weights.
 
         Args:
-            step: that of the change.
-            gradients: of each update of the stack the norms of its groups, [runs] each.
-            before: the weights before the change, [rows, columns].
+            step: the number of the update.
+            gradients: for each stepper, the gradient norm of each group, [runs].
+            before: the weights before the update, [rows, columns].
         """
         after = self._stack.weights
-        for update, own in zip(self._stack.updates, gradients, strict=True):
-            rows, alive = self._rows_of(update)
-            old = before[update.rows]
-            changes = group_norms(update, after[update.rows] - old)
-            sizes = group_norms(update, old)
-            for name, norm in zip(update.names, own, strict=True):
-                self.log(step, f"grad_norm/{name}", numbers(norm)[alive], rows[alive])
-            for name, change, size in zip(update.names, changes, sizes, strict=True):
-                there = alive & (numbers(size) != 0)
+        for stepper, own in zip(self._stack.steppers, gradients, strict=True):
+            rows, active = self._rows_of(stepper)
+            old = before[stepper.rows]
+            changes = group_norms(stepper, after[stepper.rows] - old)
+            sizes = group_norms(stepper, old)
+            for name, norm in zip(stepper.group_names, own, strict=True):
+                self.log(step, f"grad_norm/{name}", _numpy(norm)[active], rows[active])
+            for name, change, size in zip(stepper.group_names, changes, sizes, strict=True):
+                defined = active & (_numpy(size) != 0)
                 with np.errstate(all="ignore"):
-                    ratio = numbers(change) / numbers(size)
-                self.log(step, f"update_ratio/{name}", ratio[there], rows[there])
+                    ratio = _numpy(change) / _numpy(size)
+                self.log(step, f"update_ratio/{name}", ratio[defined], rows[defined])
 
     def diverged(self, step: int) -> dict[int, str]:
-        """The rows of the stack whose runs end here, and why."""
-        ending: dict[int, str] = {}
-        for row in self._stack.going_on.tolist():
+        """By row of the stack, why its run has diverged at this step."""
+        reasons: dict[int, str] = {}
+        for row in self._stack.active_rows.tolist():
             run = self._stack.runs[row]
-            for watch in self.watches[run]:
-                seen = self._latest.get(watch.monitor)
-                if seen is not None:
-                    watch.reason = watch.judge(float(seen[run]), step)
-                    if watch.reason:
-                        ending.setdefault(row, watch.reason)
-        return ending
+            for callback in self.divergence_callbacks[run]:
+                latest = self._latest.get(callback.monitor)
+                if latest is not None:
+                    callback.reason = callback.judge(float(latest[run]), step)
+                    if callback.reason:
+                        reasons.setdefault(row, callback.reason)
+        return reasons
 
-    def _rows_of(self, update: Update) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.arange(update.rows.start, update.rows.stop)
-        return rows, self._stack.alive[rows]
-
-
-def numbers(values: Tensor) -> np.ndarray:
-    """As float64, on the CPU."""
-    return values.detach().to("cpu", torch.float64).numpy()
+    def _rows_of(self, stepper: Stepper) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.arange(stepper.rows.start, stepper.rows.stop)
+        return rows, self._stack.active[rows]
 
 
 class Curves:
-    """What is logged, for all runs of a group at once.
+    """The logged values of all runs of a group.
 
     Args:
-        runs: how many there are.
+        runs: the number of runs.
     """
 
     def __init__(self, runs: int) -> None:
         self.runs = runs
-        # For each tag: step, which runs have a value there, and these.
+        # For each tag: step, the runs that have a value, and the values.
         self._entries: dict[str, list[tuple[int, np.ndarray, np.ndarray]]] = {}
 
     def add(self, step: int, tag: str, runs: np.ndarray, values: np.ndarray) -> None:
-        """Log ``values`` [n] of the runs with the numbers ``runs`` [n] in the row of ``step``."""
+        """Log ``values`` [n] of the runs with the numbers ``runs`` [n] at a step."""
         if len(runs):
             self._entries.setdefault(tag, []).append((step, runs, np.asarray(values, np.float64)))
 
     @cached_property
     def tables(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """By tag: its steps [steps], the values [runs, steps], and where there is one, likewise.
+        """By tag: the steps [steps], the values [runs, steps], and whether a value was logged.
 
-        For use when everything is logged.
+        To be read after everything is logged.
         """
         tables = {}
         for tag, entries in self._entries.items():
@@ -189,71 +188,66 @@ class Curves:
             tables[tag] = (np.array(steps), values, given)
         return tables
 
-    def rows(self, run: int, tags: Sequence[str] | None = None) -> dict[int, dict[str, float]]:
-        """``{step: {tag: value}}`` of one run; tags in the order in which they came up."""
+    def rows(self, run: int) -> dict[int, dict[str, float]]:
+        """``{step: {tag: value}}`` of one run; tags in the order of their first values."""
         rows: dict[int, dict[str, float]] = {}
-        for tag in self.tables if tags is None else tags:
-            steps, values, given = self.tables[tag]
-            numbers, there = values[run].tolist(), given[run].tolist()
-            for step, value, exists in zip(steps.tolist(), numbers, there, strict=True):
+        for tag, (steps, values, given) in self.tables.items():
+            entries = zip(steps.tolist(), values[run].tolist(), given[run].tolist(), strict=True)
+            for step, value, exists in entries:
                 if exists:
                     rows.setdefault(step, {})[tag] = value
         return dict(sorted(rows.items()))
 
 
-def group_norms(update: Update, numbers: Tensor) -> list[Tensor]:
+def _numpy(values: Tensor) -> np.ndarray:
+    return values.detach().to("cpu", torch.float64).numpy()
+
+
+def group_norms(stepper: Stepper, values: Tensor) -> list[Tensor]:
     """The 2-norm of each group's columns, as :class:`stepsize.callbacks.norms.Norms` computes it.
 
     Args:
-        update: says which columns make a group.
-        numbers: gradients, weights or their changes, [runs, columns]; its own rows alone.
+        stepper: has the parameter groups.
+        values: gradients, weights or their changes in the stepper's rows, [runs, columns].
 
     Returns:
         For each group, float64, [runs].
     """
-    layout = update.layout
     return [
-        torch.stack(
-            [
-                torch.linalg.vector_norm(numbers[:, slice(*layout.columns(name))], dim=1)
-                for name in names
-            ]
-        )
-        .double()
-        .square()
-        .sum(0)
-        .sqrt()
-        for names in update.settings[0].names
+        torch.stack(_parameter_norms(stepper, values, names)).double().square().sum(0).sqrt()
+        for names in stepper.variants[0].names
     ]
 
 
-def clip(updates: Iterable[Update], gradients: Tensor, value: float, algorithm: str) -> None:
+def clip(steppers: Iterable[Stepper], gradients: Tensor, value: float, algorithm: str) -> None:
     """Clip each run's gradient, as Lightning does with ``trainer.gradient_clip_val``.
 
     Args:
-        updates: say what is trained; frozen parameters do not count.
-        gradients: [runs, columns], changed in place.
+        steppers: have the trained parameters; frozen ones do not count.
+        gradients: [rows, columns], changed in place.
         value: the largest norm, or with ``algorithm`` "value" the largest entry.
         algorithm: "norm" or "value".
     """
     if algorithm == "value":
         gradients.clamp_(-value, value)
         return
-    for update in updates:
-        rows = gradients[update.rows]
-        layout = update.layout
-        norms = [
-            torch.linalg.vector_norm(rows[:, slice(*layout.columns(name))], dim=1)
-            for names in update.settings[0].names
-            for name in names
-        ]
-        total = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        # torch.nn.utils.clip_grads_with_norm_
+    for stepper in steppers:
+        rows = gradients[stepper.rows]
+        trained = [name for names in stepper.variants[0].names for name in names]
+        norms = torch.stack(_parameter_norms(stepper, rows, trained))
+        total = torch.linalg.vector_norm(norms, dim=0)
+        # As in torch.nn.utils.clip_grads_with_norm_.
         rows.mul_((value / (total + 1e-6)).clamp(max=1.0)[:, None])
 
 
+def _parameter_norms(stepper: Stepper, values: Tensor, names: Iterable[str]) -> list[Tensor]:
+    """The 2-norm of each parameter's columns, [runs] each."""
+    columns = (slice(*stepper.layout.columns(name)) for name in names)
+    return [torch.linalg.vector_norm(values[:, part], dim=1) for part in columns]
+
+
 class StackedGap:
-    """What :class:`stepsize.optima.gap.Gap` is for one run: f - f* in float64 on the CPU.
+    """The gap f - f* of many runs in float64 on the CPU; see :class:`stepsize.optima.gap.Gap`.
 
     Args:
         gap: knows the minimum f*.
@@ -269,7 +263,7 @@ class StackedGap:
 
     @classmethod
     def where_known(cls, module: Module, data: Any) -> StackedGap | None:
-        """That of a module that knows its optimum on these data, else None."""
+        """The gap of a module whose optimum on these data is known, else None."""
         gap = Gap.where_known(module, data)
         return None if gap is None else cls(gap, module, data)
 
@@ -280,6 +274,56 @@ class StackedGap:
         return values.loss.reshape(len(weights)).numpy() - self.optimum
 
     def log10(self, gaps: np.ndarray) -> np.ndarray:
-        """The decimal logarithm, not below that of the smallest gap that means anything."""
-        # max(gap, floor) as Python has it: NaN stays NaN.
+        """The decimal logarithm of each gap, not below that of the smallest meaningful gap."""
+        # max(gap, floor) in Python, so that NaN stays NaN.
         return np.array([math.log10(max(gap, self.floor)) for gap in gaps.tolist()])
+
+
+class Trajectories:
+    """The iterates of many runs, which :class:`~stepsize.plots.trajectory.Trajectory` draws.
+
+    Args:
+        module: the model, with weights and buffers of the dtype of the training.
+        layout: of the parameters.
+        runs: the number of runs.
+    """
+
+    def __init__(self, module: Module, layout: Layout, runs: int) -> None:
+        plot = Trajectory("", "")
+        plot.plane = self._plane = Trajectory.plane_of(module)
+        # Of a model without a point to draw, the trajectories stay empty.
+        has_point = plot.point_of(module) is not None
+        self._columns = slice(*layout.columns("net.x")) if has_point else None
+        self._path = Path()
+        self._empty = torch.full((runs, 2), torch.nan)
+
+    @classmethod
+    def where_plotted(
+        cls, config: Mapping[str, Any], module: Module, layout: Layout, runs: int
+    ) -> Trajectories | None:
+        """The trajectories of runs whose configuration asks for the plot, else None."""
+        return cls(module, layout, runs) if plots_trajectory(config) else None
+
+    def add(self, step: int, weights: Tensor, runs: np.ndarray) -> None:
+        """Keep the points before a step.
+
+        Args:
+            step: its number, from 0.
+            weights: [rows, columns].
+            runs: the run in each row.
+        """
+        if self._columns is not None and self._path.wants(step):
+            x = weights[:, self._columns].detach().cpu()
+            points = self._empty.to(x.dtype, copy=True)
+            points[torch.from_numpy(runs)] = x if self._plane is None else x @ self._plane.to(x).T
+            self._path.add(step, points)
+
+    def of(self, run: int) -> Path:
+        """The trajectory of one run so far."""
+        return self._path.map(lambda points: points[run].clone())
+
+
+def plots_trajectory(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for the plot of a run's trajectory."""
+    entries = (config["callbacks"] or {}).values() if config["plots"] else ()
+    return any(entry and is_kind(locate(entry["_target_"]), Trajectory) for entry in entries)

@@ -1,4 +1,4 @@
-"""The runs that go on, a row of numbers each, and what steps them."""
+"""The stack: weights and gradients of many runs, one row per run."""
 
 from __future__ import annotations
 
@@ -8,79 +8,75 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stepsize.vectorized.steppers import Update
+from stepsize.vectorized.steppers import Stepper
 
-# The share of ended runs from which on the others are moved together.
-_ENDED_SHARE = 0.1
+_ENDED_SHARE = 0.1  # the share of ended runs at which their rows are removed
 
 
 class Stack:
     """Weights and gradients of many runs.
 
     Args:
-        weights: of each run, [runs, columns]; is stepped in place.
-        runs: the run in each row; each update's are neighbours.
-        updates: that step them, in the order of their rows.
+        weights: of each run, [runs, columns]; stepped in place.
+        runs: the run in each row; the runs of each stepper are contiguous.
+        steppers: of the runs, in the order of their rows.
 
     Attributes:
-        weights: of the runs in the rows now, [rows, columns].
-        gradients: likewise.
-        runs: the run in each row: those that go on, and a few that have just ended.
-        alive: which of them go on.
-        updates: that have rows.
+        weights: [rows, columns]; a row is removed some time after its run has ended.
+        gradients: [rows, columns].
+        runs: the run in each row.
+        active: whether the run in each row is still training.
+        steppers: those that have rows.
     """
 
-    def __init__(self, weights: Tensor, runs: Sequence[int], updates: Sequence[Update]) -> None:
+    def __init__(self, weights: Tensor, runs: Sequence[int], steppers: Sequence[Stepper]) -> None:
         self.weights = weights
         self.gradients = torch.zeros_like(weights)
         self.runs = np.array(runs)
-        self.alive = np.ones(len(runs), dtype=bool)
-        self.updates = list(updates)
-        self._attach([np.arange(update.runs) for update in updates])
+        self.active = np.ones(len(runs), dtype=bool)
+        self.steppers = list(steppers)
+        self._attach([np.arange(stepper.runs) for stepper in steppers])
 
     @property
-    def going_on(self) -> np.ndarray:
-        """The rows of the runs that do."""
-        return np.flatnonzero(self.alive)
+    def active_rows(self) -> np.ndarray:
+        """The rows of the runs that are still training."""
+        return np.flatnonzero(self.active)
 
-    def of(self, rows: np.ndarray) -> Tensor:
-        """A copy of the weights in some rows."""
-        return self.weights[torch.from_numpy(rows).to(self.weights.device)]
+    def evaluation_weights(self, rows: np.ndarray) -> Tensor:
+        """A copy of the evaluation weights in some rows; schedule-free optimizers train at others.
 
-    def answers(self, rows: np.ndarray) -> Tensor:
-        """A copy of the weights that the runs in some rows answer for.
-
-        Schedule-free optimizers train at others.
+        Args:
+            rows: the rows' numbers.
         """
-        answers = [(update.rows, update.answers()) for update in self.updates]
-        if all(others is None for _, others in answers):
-            return self.of(rows)
-        weights = self.weights.clone()
-        for place, others in answers:
-            if others is not None:
-                weights[place] = others
+        found = [(stepper.rows, stepper.evaluation_weights()) for stepper in self.steppers]
+        weights = self.weights
+        if any(own is not None for _, own in found):
+            weights = weights.clone()
+            for block, own in found:
+                if own is not None:
+                    weights[block] = own
         return weights[torch.from_numpy(rows).to(weights.device)]
 
-    def place_of(self, row: int) -> tuple[Update, int]:
-        """What steps a row, and which of its runs that is."""
-        update = next(u for u in self.updates if u.rows.start <= row < u.rows.stop)
-        return update, row - update.rows.start
+    def stepper_of(self, row: int) -> tuple[Stepper, int]:
+        """The stepper of a row, and the row's position in the stepper's block."""
+        stepper = next(s for s in self.steppers if s.rows.start <= row < s.rows.stop)
+        return stepper, row - stepper.rows.start
 
     def end(self, rows: np.ndarray) -> None:
-        """Let some rows go; now and then the others move together, so that these cost nothing."""
-        self.alive[rows] = False
-        if self.alive.mean() > 1 - _ENDED_SHARE:
+        """End the runs in some rows; once enough have ended, their rows are removed."""
+        self.active[rows] = False
+        if self.active.mean() > 1 - _ENDED_SHARE:
             return
-        kept = [np.flatnonzero(self.alive[update.rows]) for update in self.updates]
-        self.weights = self.of(self.going_on)
+        kept = [np.flatnonzero(self.active[stepper.rows]) for stepper in self.steppers]
+        self.weights = self.weights[torch.from_numpy(self.active_rows).to(self.weights.device)]
         self.gradients = torch.zeros_like(self.weights)
-        self.runs = self.runs[self.alive]
-        self.alive = np.ones(len(self.runs), dtype=bool)
+        self.runs = self.runs[self.active]
+        self.active = np.ones(len(self.runs), dtype=bool)
         self._attach(kept)
 
     def _attach(self, kept: Sequence[np.ndarray]) -> None:
         start = 0
-        for update, runs in zip(self.updates, kept, strict=True):
-            update.attach(self.weights, self.gradients, start, runs)
-            start += len(runs)
-        self.updates = [update for update in self.updates if update.runs]
+        for stepper, positions in zip(self.steppers, kept, strict=True):
+            stepper.attach(self.weights, self.gradients, start, positions)
+            start += len(positions)
+        self.steppers = [stepper for stepper in self.steppers if stepper.runs]

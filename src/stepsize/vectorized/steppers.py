@@ -1,11 +1,11 @@
-"""What steps some of the runs of a stack."""
+"""One optimizer step for a contiguous block of a stack's rows, in two implementations."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,101 +18,132 @@ from torch.optim import Optimizer
 from stepsize.callbacks.optimizer_mode import with_modes
 from stepsize.vectorized.eligibility import ELEMENTWISE
 from stepsize.vectorized.layout import Layout
-from stepsize.vectorized.per_run_scalar import Each, EachRun
-from stepsize.vectorized.variant import MOVED, Setting
+from stepsize.vectorized.per_run_scalar import PerRunArithmetic, PerRunScalar
+from stepsize.vectorized.variant import SCHEDULED_OPTIONS, Variant
 
-State = dict[int, dict[str, Any]]
+State = dict[int, dict[str, Any]]  # the "state" of an optimizer's state_dict
 
 
-class Update(ABC):
-    """Steps the runs in some neighbouring rows of the stack; all have the same groups.
+def make_steppers(
+    variants: Sequence[Variant], layout: Layout, variant_of: Sequence[int]
+) -> tuple[list[Stepper], list[int]]:
+    """Distribute the runs over as few steppers as their optimizers' arithmetic allows.
 
     Args:
-        settings: those of the runs, each once.
-        owners: which of them each run has, [runs].
+        variants: all variants.
+        layout: of the parameters.
+        variant_of: the index of each run's variant, [runs].
+
+    Returns:
+        The steppers, and the order of the runs in which each stepper's runs are contiguous.
+    """
+    batches: dict[Any, list[int]] = {}
+    for index, variant in enumerate(variants):
+        key = type(variant.optimizer) in ELEMENTWISE and variant.batch_key
+        batches.setdefault((key,) if key else (None, index), []).append(index)
+    steppers: list[Stepper] = []
+    order: list[int] = []
+    for members in batches.values():
+        position = {index: position for position, index in enumerate(members)}
+        runs = [run for run, index in enumerate(variant_of) if index in position]
+        own = [variants[index] for index in members]
+        elementwise = type(own[0].optimizer) in ELEMENTWISE
+        kind = BatchedStepper if elementwise else PerRunStepper
+        steppers.append(kind(own, np.array([position[variant_of[run]] for run in runs]), layout))
+        order += runs
+    return steppers, order
+
+
+class Stepper(ABC):
+    """Steps the runs in a contiguous block of rows; all have the same parameter groups.
+
+    Args:
+        variants: the distinct variants of the runs.
+        variant_of: the index of each run's variant, [runs].
         layout: of the parameters.
 
     Attributes:
-        rows: where its runs are.
-        runs: how many there are.
+        rows: the block of rows.
+        runs: the number of runs.
+        group_names: the names of the parameter groups.
     """
 
-    def __init__(self, settings: Sequence[Setting], owners: np.ndarray, layout: Layout) -> None:
-        self.settings = list(settings)
-        self.owners = owners
+    def __init__(self, variants: Sequence[Variant], variant_of: np.ndarray, layout: Layout) -> None:
+        self.variants = list(variants)
+        self.variant_of = variant_of
         self.layout = layout
-        self.names = [str(g["name"]) for g in settings[0].optimizer.param_groups]
-        self.stretches = settings[0].stretches(layout)
+        self.group_names = [str(g["name"]) for g in variants[0].optimizer.param_groups]
         self.rows = slice(0, 0)
 
     @property
     def runs(self) -> int:
-        return len(self.owners)
+        return len(self.variant_of)
 
-    def rates(self) -> np.ndarray:
-        """The present rate of each run in each group, [runs, groups]."""
-        return np.array([setting.rates for setting in self.settings])[self.owners]
+    def lrs(self) -> np.ndarray:
+        """The current learning rate of each run in each group, [runs, groups]."""
+        return np.array([variant.lrs for variant in self.variants])[self.variant_of]
 
     @abstractmethod
     def attach(self, weights: Tensor, gradients: Tensor, start: int, kept: np.ndarray) -> None:
-        """Move to the rows from ``start`` on of a new stack.
+        """Move to the rows from ``start`` on of new tensors.
 
         Args:
-            weights: [runs, columns], to be changed in place.
-            gradients: the same shape.
+            weights: [rows, columns]; the steps change it in place.
+            gradients: [rows, columns].
             start: the first row.
-            kept: which of the present runs go on, their positions.
+            kept: the positions of the runs that stay, among the current ones.
         """
 
     @abstractmethod
     def step(self) -> None:
-        """Change the weights by the gradients."""
+        """Update the weights from the gradients."""
 
     @abstractmethod
-    def state_of(self, run: int) -> State:
-        """The state of one run, by its position, as an optimizer of its own would have it."""
+    def state_of(self, position: int) -> State:
+        """The optimizer state of one run, as the run's own optimizer would have it."""
 
-    def answers(self) -> Tensor | None:
-        """The weights that its runs answer for, [runs, columns]; None: those that they train at."""
+    def evaluation_weights(self) -> Tensor | None:
+        """The runs' evaluation weights, [runs, columns]; None where they are the trained ones."""
         return None
 
-    def training_weights_of(self, run: int) -> list[Tensor] | None:
-        """Where other weights count, those that one run trains at, in its groups' order."""
+    def training_weights_of(self, position: int) -> list[Tensor] | None:
+        """One run's training weights in its groups' order; None if it evaluates at the same."""
         return None
 
-    def groups_of(self, run: int) -> list[dict[str, Any]]:
+    def param_groups_of(self, position: int) -> list[dict[str, Any]]:
         """The groups of one run, as in its optimizer's ``state_dict``."""
-        return self.settings[self.owners[run]].groups()
+        return self.variants[self.variant_of[position]].param_groups()
 
 
-# ASGD keeps these as tensors without dimensions; of several rates, as columns.
-_NUMBERS = ("eta", "mu")
+# ASGD keeps these as tensors without dimensions; for several learning rates they are columns.
+_ASGD_SCALARS = ("eta", "mu")
 
 
-class SharedUpdate(Update):
-    """One optimizer for all runs, on tensors [runs, columns]: for element-wise arithmetic."""
+class BatchedStepper(Stepper):
+    """One optimizer for all runs, on tensors [runs, columns]; for element-wise arithmetic."""
 
-    def __init__(self, settings: Sequence[Setting], owners: np.ndarray, layout: Layout) -> None:
-        super().__init__(settings, owners, layout)
-        # The same as its schedule's: what that has done to the groups before the first step counts.
-        named = settings[0].named(layout.split(torch.zeros(layout.width)))
-        self._optimizer = settings[0].build(named)
-        # What torch wraps around a class's step, hooks and the profiler, takes as long as the step.
+    def __init__(self, variants: Sequence[Variant], variant_of: np.ndarray, layout: Layout) -> None:
+        super().__init__(variants, variant_of, layout)
+        self._ranges = variants[0].ranges(layout)
+        # Built as the variant's own, so that its groups are the same before the first step.
+        named = variants[0].named(layout.split(torch.zeros(layout.width)))
+        self._optimizer = variants[0].build(named)
+        # torch's wrappers of step, for hooks and the profiler, take as long as the step itself.
         self._step = partial(inspect.unwrap(type(self._optimizer).step), self._optimizer)
         self._fresh = True
-        self._moves = any(setting.scheduler is not None for setting in settings)
+        self._scheduled = any(variant.scheduler is not None for variant in variants)
 
     def attach(self, weights: Tensor, gradients: Tensor, start: int, kept: np.ndarray) -> None:
-        self.owners = self.owners[kept]
+        self.variant_of = self.variant_of[kept]
         self.rows = rows = slice(start, start + len(kept))
         order = torch.from_numpy(kept).to(weights.device)
         optimizer = self._optimizer
-        for group, names, stretches in zip(
-            optimizer.param_groups, self.settings[0].names, self.stretches, strict=True
+        for group, names, ranges in zip(
+            optimizer.param_groups, self.variants[0].names, self._ranges, strict=True
         ):
             old: list[Tensor] = group["params"]
             new = []
-            for index, (first, end) in enumerate(stretches):
+            for index, (first, end) in enumerate(ranges):
                 view = weights[rows, first:end]
                 view.grad = gradients[rows, first:end]
                 if self._fresh:
@@ -120,10 +151,10 @@ class SharedUpdate(Update):
                         optimizer.state.get(old[names.index(name)], {})
                         for name in self._within(names, first, end)
                     ]
-                    state = _side_by_side(own, len(kept), view)
+                    state = _repeated(own, len(kept), view)
                 else:
                     state = {
-                        key: value.index_select(0, order) if _by_run(value) else value
+                        key: value.index_select(0, order) if _is_per_run(value) else value
                         for key, value in optimizer.state[old[index]].items()
                     }
                 if state:
@@ -132,64 +163,65 @@ class SharedUpdate(Update):
             for tensor in old:
                 optimizer.state.pop(tensor, None)
             group["params"] = new
-            if len(self.settings) > 1 and "foreach" in group:
-                group["foreach"] = False  # torch's choice on CUDA, where a number is a number
+            if len(self.variants) > 1 and "foreach" in group:
+                group["foreach"] = False  # torch's default on CUDA, without per-run scalars
         self._fresh = False
         self._refresh()
 
     @torch.no_grad()
     def step(self) -> None:
-        if self._moves:
+        if self._scheduled:
             self._refresh()
-        if len(self.settings) > 1:
-            with EachRun():
+        if len(self.variants) > 1:
+            with PerRunArithmetic():
                 self._step()
         else:
             self._step()
 
     def _refresh(self) -> None:
+        """Take over the options that the schedules have changed."""
         groups = self._optimizer.param_groups
-        if len(self.settings) == 1:
-            for group, options in zip(groups, self.settings[0].moved, strict=True):
+        if len(self.variants) == 1:
+            for group, options in zip(groups, self.variants[0].scheduled_options, strict=True):
                 group.update(options)
             return
         for index, group in enumerate(groups):
             for key in ("lr", "weight_decay"):
-                values = [s.optimizer.param_groups[index].get(key) for s in self.settings]
+                values = [v.optimizer.param_groups[index].get(key) for v in self.variants]
                 if values[0] is not None and len(set(values)) > 1:
-                    group[key] = Each(np.array(values, dtype=np.float64)[self.owners])
+                    group[key] = PerRunScalar(np.array(values, dtype=np.float64)[self.variant_of])
                 elif values[0] is not None:
                     group[key] = values[0]
 
-    def state_of(self, run: int) -> State:
+    def state_of(self, position: int) -> State:
         state: State = {}
-        position = 0
-        for group, names, stretches in zip(
-            self._optimizer.param_groups, self.settings[0].names, self.stretches, strict=True
+        number = 0
+        for group, names, ranges in zip(
+            self._optimizer.param_groups, self.variants[0].names, self._ranges, strict=True
         ):
             for name in names:
                 first, end = self.layout.columns(name)
                 shape = self.layout.shapes[self.layout.names.index(name)]
-                index = next(i for i, (a, b) in enumerate(stretches) if a <= first and end <= b)
-                start = stretches[index][0]
+                index = next(i for i, (a, b) in enumerate(ranges) if a <= first and end <= b)
+                start = ranges[index][0]
                 stacked = self._optimizer.state.get(group["params"][index], {})
                 if stacked:
-                    state[position] = {
-                        key: _of_one(key, value, run, first - start, end - start, shape)
+                    state[number] = {
+                        key: _of_run(key, value, position, first - start, end - start, shape)
                         for key, value in stacked.items()
                     }
-                position += 1
+                number += 1
         return state
 
     def _within(self, names: Sequence[str], first: int, end: int) -> Iterator[str]:
-        """Those of ``names`` that lie in a stretch, in the stack's order."""
+        """The parameters among ``names`` in a range of columns, in the layout's order."""
         for name in self.layout.names:
             if name in names and first <= self.layout.columns(name)[0] < end:
                 yield name
 
 
-def _side_by_side(own: Sequence[dict[str, Any]], runs: int, view: Tensor) -> dict[str, Any]:
-    """The state before the first step, of neighbouring parameters, for many runs."""
+def _repeated(own: Sequence[dict[str, Any]], runs: int, view: Tensor) -> dict[str, Any]:
+    """The initial state of adjacent parameters, repeated for each run."""
     state: dict[str, Any] = {}
     for key, value in own[0].items() if own else ():
         if isinstance(value, Tensor) and value.ndim:
@@ -200,110 +232,112 @@ def _side_by_side(own: Sequence[dict[str, Any]], runs: int, view: Tensor) -> dic
     return state
 
 
-def _by_run(value: Any) -> bool:
+def _is_per_run(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 2
 
 
-def _of_one(key: str, value: Any, run: int, first: int, end: int, shape: torch.Size) -> Any:
+def _of_run(key: str, value: Any, position: int, first: int, end: int, shape: torch.Size) -> Any:
+    """One run's part of a state entry, as a copy."""
     if not isinstance(value, Tensor):
         return value
-    if not _by_run(value):
+    if not _is_per_run(value):
         return value.clone()
-    if key in _NUMBERS:
-        return value[run, 0].clone()
-    return value[run, first:end].clone().view(shape)
+    if key in _ASGD_SCALARS:
+        return value[position, 0].clone()
+    return value[position, first:end].clone().view(shape)
 
 
-class SeparateUpdate(Update):
+class PerRunStepper(Stepper):
     """An optimizer for each run, on tensors of the parameters' own shapes.
 
-    These tensors are never replaced, whatever happens to the stack: what an optimizer keeps of its
-    parameters beside its groups and its state stays true.
+    These tensors are never replaced when the stack moves its rows, so that an optimizer may keep
+    references to its parameters beside its groups and its state.
     """
 
-    def __init__(self, settings: Sequence[Setting], owners: np.ndarray, layout: Layout) -> None:
-        super().__init__(settings, owners, layout)
+    def __init__(self, variants: Sequence[Variant], variant_of: np.ndarray, layout: Layout) -> None:
+        super().__init__(variants, variant_of, layout)
         self._optimizers: list[Optimizer] = []
-        self._moves = any(setting.scheduler is not None for setting in settings)
+        self._scheduled = any(variant.scheduler is not None for variant in variants)
         self._has_modes = False
 
     def attach(self, weights: Tensor, gradients: Tensor, start: int, kept: np.ndarray) -> None:
-        self.owners = self.owners[kept]
+        self.variant_of = self.variant_of[kept]
         self.rows = slice(start, start + len(kept))
         self._stack = weights[self.rows], gradients[self.rows]
         if not self._optimizers:
             self._own = tuple(tensor.clone() for tensor in self._stack)
-            self._places = torch.arange(len(kept), device=weights.device)
+            self._own_rows = torch.arange(len(kept), device=weights.device)
             self._optimizers = [
-                self._build(self.settings[owner], *rows)
-                for owner, *rows in zip(self.owners, *self._own, strict=True)
+                self._build(self.variants[index], *rows)
+                for index, *rows in zip(self.variant_of, *self._own, strict=True)
             ]
             for optimizer in with_modes(self._optimizers):
                 optimizer.train()  # type: ignore[attr-defined]
                 self._has_modes = True
         else:
-            self._places = self._places[torch.from_numpy(kept).to(weights.device)]
+            self._own_rows = self._own_rows[torch.from_numpy(kept).to(weights.device)]
             self._optimizers = [self._optimizers[index] for index in kept]
 
-    def _build(self, setting: Setting, row: Tensor, slots: Tensor) -> Optimizer:
-        named = setting.named(self.layout.split(row))
-        gradients = self.layout.split(slots)
+    def _build(self, variant: Variant, weights: Tensor, gradients: Tensor) -> Optimizer:
+        named = variant.named(self.layout.split(weights))
+        grads = self.layout.split(gradients)
         for name, parameter in named:
-            parameter.grad = gradients[name]
-        return setting.build(named)
+            parameter.grad = grads[name]
+        return variant.build(named)
 
     @torch.no_grad()
     def step(self) -> None:
         (weights, gradients), (own_weights, own_gradients) = self._stack, self._own
-        own_gradients[self._places] = gradients
-        if self._moves:
-            options = [setting.moved for setting in self.settings]
-            for optimizer, owner in zip(self._optimizers, self.owners, strict=True):
-                for group, moved in zip(optimizer.param_groups, options[owner], strict=True):
-                    group.update(moved)
+        own_gradients[self._own_rows] = gradients
+        if self._scheduled:
+            options = [variant.scheduled_options for variant in self.variants]
+            for optimizer, index in zip(self._optimizers, self.variant_of, strict=True):
+                for group, scheduled in zip(optimizer.param_groups, options[index], strict=True):
+                    group.update(scheduled)
         for optimizer in self._optimizers:
             optimizer.step()
-        weights.copy_(own_weights[self._places])
+        weights.copy_(own_weights[self._own_rows])
 
-    def state_of(self, run: int) -> State:
-        return copy.deepcopy(self._optimizers[run].state_dict()["state"])
+    def state_of(self, position: int) -> State:
+        return copy.deepcopy(self._optimizers[position].state_dict()["state"])
 
-    def answers(self) -> Tensor | None:
+    def evaluation_weights(self) -> Tensor | None:
         if not self._has_modes:
             return None
-        with self._answering(range(self.runs)):
-            return self._own[0][self._places]
+        with self._evaluating(range(self.runs)):
+            return self._own[0][self._own_rows]
 
-    def training_weights_of(self, run: int) -> list[Tensor] | None:
+    def training_weights_of(self, position: int) -> list[Tensor] | None:
         if not self._has_modes:
             return None
         return [
             parameter.detach().clone()
-            for optimizer in with_modes([self._optimizers[run]])
+            for optimizer in with_modes([self._optimizers[position]])
             for group in optimizer.param_groups
             for parameter in group["params"]
         ]
 
-    def groups_of(self, run: int) -> list[dict[str, Any]]:
-        """Those of the setting, but for what this run's optimizer has noted in its own."""
-        groups = super().groups_of(run)
-        with self._answering([run]):
-            for group, own in zip(groups, self._optimizers[run].param_groups, strict=True):
+    def param_groups_of(self, position: int) -> list[dict[str, Any]]:
+        """The variant's groups, with the entries that the run's own optimizer has changed."""
+        groups = super().param_groups_of(position)
+        ignored = (*SCHEDULED_OPTIONS, "params")
+        with self._evaluating([position]):
+            for group, own in zip(groups, self._optimizers[position].param_groups, strict=True):
                 parameters = group.pop("params")
-                noted = {key: value for key, value in own.items() if key not in (*MOVED, "params")}
-                group.update(copy.deepcopy(noted), params=parameters)
+                changed = {key: value for key, value in own.items() if key not in ignored}
+                group.update(copy.deepcopy(changed), params=parameters)
         return groups
 
     @contextmanager
-    def _answering(self, runs: Sequence[int]) -> Iterator[None]:
-        """Within the block the parameters of some runs are those that count.
+    def _evaluating(self, positions: Sequence[int]) -> Iterator[None]:
+        """Context in which the parameters of some runs are their evaluation weights.
 
-        As in :class:`stepsize.callbacks.OptimizerMode`: the way there and back rounds, so that what
-        was trained at is put back as it was.
+        As in :class:`stepsize.callbacks.OptimizerMode`, the training weights are restored from a
+        copy, because switching to evaluation and back rounds.
         """
         weights = self._own[0]
         before = weights.clone() if self._has_modes else weights
-        optimizers = list(with_modes(self._optimizers[run] for run in runs))
+        optimizers = list(with_modes(self._optimizers[position] for position in positions))
         for optimizer in optimizers:
             optimizer.eval()  # type: ignore[attr-defined]
         yield
@@ -311,33 +345,3 @@ class SeparateUpdate(Update):
             optimizer.train()  # type: ignore[attr-defined]
         if self._has_modes:
             weights.copy_(before)
-
-
-def make_updates(
-    settings: Sequence[Setting], layout: Layout, owners: Sequence[int]
-) -> tuple[list[Update], list[int]]:
-    """Share the runs out among as few optimizers as their arithmetic allows.
-
-    Args:
-        settings: all settings.
-        layout: of the parameters.
-        owners: the setting of each run, [runs].
-
-    Returns:
-        The updates, and the order of the runs in which each has neighbouring rows.
-    """
-    families: dict[Any, list[int]] = {}
-    for index, setting in enumerate(settings):
-        shared = type(setting.optimizer) in ELEMENTWISE and setting.family
-        families.setdefault((shared,) if shared else (None, index), []).append(index)
-    updates: list[Update] = []
-    order: list[int] = []
-    for members in families.values():
-        place = {index: position for position, index in enumerate(members)}
-        runs = [run for run, owner in enumerate(owners) if owner in place]
-        mine = [settings[index] for index in members]
-        elementwise = type(mine[0].optimizer) in ELEMENTWISE
-        kind: Callable[..., Update] = SharedUpdate if elementwise else SeparateUpdate
-        updates.append(kind(mine, np.array([place[owners[run]] for run in runs]), layout))
-        order += runs
-    return updates, order

@@ -1,9 +1,10 @@
-"""The configurations of a sweep's jobs, and the text of their ``.hydra`` files.
+"""The configurations and ``.hydra`` files of a sweep's jobs, filled in from templates.
 
 Hydra takes a tenth of a second to compose a job, and another to write its files: minutes for a
-sweep that trains in seconds. Jobs of one shape differ in a few values. So each shape is composed,
-resolved and written once, with marks where the values stand, and the jobs are filled in. Where that
-would not give what Hydra gives, because a value is computed with, Hydra does it.
+sweep that trains in seconds. Jobs with overrides of the same keys differ in a few values only, so
+one of them is composed, resolved and serialised with a placeholder for each value, and the others
+are filled in. Where the result would differ from Hydra's, because a configuration computes with a
+value, Hydra composes each job.
 """
 
 from __future__ import annotations
@@ -27,67 +28,94 @@ from stepsize.sweeps.jobs import Composer, run_name
 
 log = logging.getLogger(__name__)
 
-# Marks: nobody's values.
-_MARK = "q7Zx"
+# Placeholders: strings and a number that no configuration contains.
+_PREFIX = "q7Zx"
 _FOLDER, _DIRNAME = "q7Zxfx", "q7Zxdx"
-# Words and paths that YAML leaves as they are, and takes for nothing but words.
+_NUMBER = 987_654_321_012  # where Hydra accepts a whole number only
+# Strings that YAML writes without quotes and reads as strings.
 _PLAIN = re.compile(r"[a-zA-Z_/][\w./+-]*[=/,][\w./=,+-]*")
-_NUMBER = 987_654_321_012  # where Hydra takes a whole number only
+
+
+@dataclass(frozen=True)
+class ComposedJob:
+    """A job with its composed configuration.
+
+    Attributes:
+        number: Hydra's ``job.num``.
+        overrides: the job's overrides.
+        folder: the run's folder.
+        config: resolved, as in ``Run.config``.
+        unresolved: as Hydra saves it.
+        choices: as in ``Run.choices``.
+        files: the text of ``.hydra/<name>.yaml``, by name.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    folder: Path
+    config: dict[str, Any]
+    unresolved: dict[str, Any]
+    choices: dict[str, str]
+    files: dict[str, str]
 
 
 class Templates(Composer):
-    """Composes jobs, each shape once."""
+    """Composes jobs: one for each set of overridden keys, of which the others are copies."""
 
     def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
         super().__init__(config, loader)
-        self._templates: dict[tuple[str, ...], Composed | None] = {}
+        self._templates: dict[tuple[str, ...], ComposedJob | None] = {}
         self._scalars: dict[tuple[type, Any], str] = {}
 
-    def complete(self, words: Sequence[str], number: int) -> Composed:
-        """A job as Hydra's launcher and ``Run`` settle it.
+    def complete(self, overrides: Sequence[str], number: int) -> ComposedJob:
+        """A job as Hydra's launcher and ``Run`` compose it.
 
         Args:
-            words: its overrides.
+            overrides: the job's.
             number: Hydra's ``job.num``.
 
         Raises:
-            hydra.errors.HydraException: the words do not fit the configuration.
+            hydra.errors.HydraException: an override does not match the configuration.
             ValueError: a value is missing.
         """
-        shape, values = self._split(words)
+        shape, values = self._split(overrides)
         if shape not in self._templates:
-            if shape not in self._composed or self._composed[shape][0] != tuple(words):
-                self._composed[shape] = tuple(words), self._load(words)
-            whole = self._whole(words, number, {})
-            self._templates[shape] = template = self._template(words, number, values)
-            if template is not None and self._filled(template, words, number, values) != whole:
-                log.debug("composed one by one: jobs like %s", " ".join(words))
+            if shape not in self._composed or self._composed[shape][0] != tuple(overrides):
+                self._composed[shape] = tuple(overrides), self._load(overrides)
+            job = self._compose(overrides, number, {})
+            self._templates[shape] = template = self._template(overrides, number, values)
+            if template is not None and self._filled(template, overrides, number, values) != job:
+                log.debug("no template for jobs like %s", " ".join(overrides))
                 self._templates[shape] = None
-            return whole
+            return job
         template = self._templates[shape]
         if template is None:
-            return self._whole(words, number)
-        return self._filled(template, words, number, values)
+            return self._compose(overrides, number)
+        return self._filled(template, overrides, number, values)
 
-    def _whole(
-        self, words: Sequence[str], number: int, marks: Mapping[str, str] | None = None
-    ) -> Composed:
-        """As Hydra composes it; with marks in place of some values."""
-        cfg = self._load(words) if marks is None else copy.deepcopy(self.composed(words))
+    def _compose(
+        self, overrides: Sequence[str], number: int, marks: Mapping[str, str] | None = None
+    ) -> ComposedJob:
+        """Compose a job with Hydra; ``marks`` are placeholders by key."""
+        cfg = self._load(overrides) if marks is None else copy.deepcopy(self.composed(overrides))
         hydra = HydraConfig.instance()
         before = hydra.cfg
         try:
-            return self._settled(cfg, words, number, marks)
+            return self._settled(cfg, overrides, number, marks)
         finally:
             hydra.cfg = before
 
     def _settled(
         self,
         cfg: DictConfig,
-        words: Sequence[str],
+        overrides: Sequence[str],
         number: int,
         marks: Mapping[str, str] | None,
-    ) -> Composed:
+    ) -> ComposedJob:
+        if marks:  # the typed top-level keys accept no placeholder
+            untyped = OmegaConf.create(plain(cfg, resolve=False))
+            untyped["hydra"] = cfg.hydra
+            cfg = untyped
         HydraConfig.instance().set_config(cfg)
         folder = Path(str(cfg.hydra.sweep.dir), str(cfg.hydra.sweep.subdir)).absolute()
         job, runtime = cfg.hydra.job, cfg.hydra.runtime
@@ -97,7 +125,7 @@ class Templates(Composer):
             if marks:
                 job.id, job.num = str(_NUMBER), _NUMBER
                 runtime.output_dir, job.override_dirname = _FOLDER, _DIRNAME
-                cfg.hydra.overrides.task = [_word(index) for index in range(len(words))]
+                cfg.hydra.overrides.task = [_override(index) for index in range(len(overrides))]
         for key, mark in (marks or {}).items():
             OmegaConf.update(cfg, key, mark)
         HydraConfig.instance().set_config(cfg)
@@ -109,37 +137,43 @@ class Templates(Composer):
         with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
         files["config"] = OmegaConf.to_yaml(cfg)
-        unresolved = _container(cfg)
-        config, choices = resolved_config(cfg, chosen, tuple(words))
-        return Composed(number, tuple(words), folder, config, unresolved, choices, files)
+        unresolved = plain(cfg, resolve=False)
+        config, choices = resolved_config(cfg, chosen, tuple(overrides))
+        return ComposedJob(number, tuple(overrides), folder, config, unresolved, choices, files)
 
     def _template(
-        self, words: Sequence[str], number: int, values: Mapping[str, Any]
-    ) -> Composed | None:
+        self, overrides: Sequence[str], number: int, values: Mapping[str, Any]
+    ) -> ComposedJob | None:
         if any(isinstance(value, (dict, list)) for value in values.values()):
             return None
+        marks = dict(zip(values, map(_value, count()), strict=False))
         try:
-            return self._whole(words, number, dict(zip(values, map(_value, count()), strict=False)))
+            return self._compose(overrides, number, marks)
         except Exception:
-            log.debug("composed one by one: jobs like %s", " ".join(words), exc_info=True)
+            log.debug("no template for jobs like %s", " ".join(overrides), exc_info=True)
             return None
 
     def _filled(
-        self, template: Composed, words: Sequence[str], number: int, values: Mapping[str, Any]
-    ) -> Composed:
-        folder = template.folder.parent / run_name(words)
+        self,
+        template: ComposedJob,
+        overrides: Sequence[str],
+        number: int,
+        values: Mapping[str, Any],
+    ) -> ComposedJob:
+        """The job of a template with these values."""
+        folder = template.folder.parent / run_name(overrides)
         found: dict[str, Any] = {_value(i): value for i, value in enumerate(values.values())}
-        found.update({_word(index): word for index, word in enumerate(words)})
+        found.update({_override(index): text for index, text in enumerate(overrides)})
         found[str(_NUMBER)] = number
         found[_FOLDER] = str(folder)
-        found[_DIRNAME] = ",".join(sorted(words))
+        found[_DIRNAME] = ",".join(sorted(overrides))
         files = dict(template.files)
         for mark, value in found.items():
             scalar = self._scalar(value)
             files = {name: text.replace(mark, scalar) for name, text in files.items()}
-        return Composed(
+        return ComposedJob(
             number,
-            tuple(words),
+            tuple(overrides),
             folder,
             _replaced(template.config, found),
             _replaced(template.unresolved, found),
@@ -148,7 +182,7 @@ class Templates(Composer):
         )
 
     def _scalar(self, value: Any) -> str:
-        """How a value stands in a YAML file."""
+        """A value as YAML."""
         if isinstance(value, str) and _PLAIN.fullmatch(value):
             return value
         key = (type(value), value)
@@ -159,49 +193,22 @@ class Templates(Composer):
 
 
 def _value(index: int) -> str:
-    return f"q7Zxv{index}x"
+    return f"{_PREFIX}v{index}x"
 
 
-def _word(index: int) -> str:
-    return f"q7Zxw{index}x"
-
-
-def _container(cfg: DictConfig) -> dict[str, Any]:
-    return plain(cfg, resolve=False)
+def _override(index: int) -> str:
+    return f"{_PREFIX}w{index}x"
 
 
 def _replaced(node: Any, found: Mapping[str, Any]) -> Any:
-    """A copy with the values in place of their marks."""
+    """A copy with the values in place of their placeholders."""
     if isinstance(node, dict):
         return {key: _replaced(value, found) for key, value in node.items()}
     if isinstance(node, list):
         return [_replaced(value, found) for value in node]
-    if isinstance(node, str) and _MARK in node:
+    if isinstance(node, str) and _PREFIX in node:
         if node in found:
             return found[node]
         for mark, value in found.items():
             node = node.replace(mark, str(value))
     return node
-
-
-@dataclass(frozen=True)
-class Composed:
-    """A job, ready to be trained.
-
-    Attributes:
-        number: Hydra's ``job.num``.
-        words: its overrides.
-        folder: where it goes.
-        config: resolved, as ``Run.config`` has it.
-        unresolved: as Hydra saves it.
-        choices: as ``Run.choices`` has them.
-        files: the text of ``.hydra/<name>.yaml``, by name.
-    """
-
-    number: int
-    words: tuple[str, ...]
-    folder: Path
-    config: dict[str, Any]
-    unresolved: dict[str, Any]
-    choices: dict[str, str]
-    files: dict[str, str]

@@ -1,10 +1,10 @@
-"""The loop that trains a group of runs as one program.
+"""The loop that trains the runs of a group as one program.
 
-Lightning's Trainer is not around it: its step costs 0.3 ms before anything is computed, a quarter
-of what a step of 770 small runs takes, and its counters know one optimizer and one end, where here
-every setting has an optimizer and every run may end by itself. What a Trainer decides for a run,
-the length, the rhythm of rows and validations, precision, clipping and the order of what happens
-in a step, is the same here, and the tests compare every number.
+It replaces Lightning's Trainer, whose step takes 0.3 ms before anything is computed: a quarter of
+what a step of 770 small runs takes. A Trainer also has one optimizer and one end, where each
+variant here has its own optimizer, and each run may end at its own step. What a Trainer decides
+for a run is the same here, and tests compare every number: the length, when rows and validations
+are logged, precision, clipping, and the order within a step.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,178 +22,179 @@ import torch
 from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.norms import Norms
 from stepsize.callbacks.plateau_start import never_stepped
-from stepsize.vectorized.autotune import settle
+from stepsize.vectorized.autotune import autotune
 from stepsize.vectorized.batches import Batch, Streams
-from stepsize.vectorized.eligibility import PRECISIONS, reason_against_stacking
-from stepsize.vectorized.groups import Group, pick_device, watching
+from stepsize.vectorized.eligibility import PRECISIONS, step_reason
+from stepsize.vectorized.groups import Group, callback_arguments, pick_device
 from stepsize.vectorized.objective import StackedObjective
-from stepsize.vectorized.outcome import Ending, Outcome
-from stepsize.vectorized.recording import Recorder, StackedGap, clip, group_norms
+from stepsize.vectorized.outcome import Outcome
+from stepsize.vectorized.recording import Recorder, StackedGap, Trajectories, clip, group_norms
 from stepsize.vectorized.stack import Stack
-from stepsize.vectorized.steppers import State, make_updates
-from stepsize.vectorized.trajectories import Ways
+from stepsize.vectorized.steppers import State, make_steppers
 
 log = logging.getLogger(__name__)
 
 
-class CannotStackError(ValueError):
-    """The runs of a group cannot be trained together; the message says why."""
+class NotVectorizableError(ValueError):
+    """The runs of a group must be trained individually; the message is the reason."""
 
 
 class Training:
     """Trains a group.
 
     Args:
-        group: what is trained.
-        compile: whether to compile the objective; None where it is worth its time.
-        tell: is called after every step with the number of steps done.
+        group: the runs.
+        compile: whether to compile the objective; None compiles where it saves time.
+        on_step: called after every step with the number of steps done.
 
     Attributes:
-        how: the way that was measured to be the fastest, in words.
-        seconds_compiling: of the time that :meth:`run` does not contain.
+        description: the program that :func:`autotune` chose.
+        seconds_compiling: the time it spent compiling; :meth:`run` compiles nothing.
 
     Raises:
-        CannotStackError: its runs must be trained one by one.
+        NotVectorizableError: the runs must be trained individually.
     """
 
     def __init__(
         self,
         group: Group,
         compile: bool | None = None,
-        tell: Callable[[int], None] | None = None,
+        on_step: Callable[[int], None] | None = None,
     ) -> None:
         began = time.perf_counter()
         self.group = group
-        self._tell = tell
-        config, module = group.configs[0], group.parts[0].module
+        self._on_step = on_step
+        config, module = group.configs[0], group.components[0].module
         trainer = self._trainer = config["trainer"]
         device = pick_device(trainer.get("accelerator", "auto"))
         dtype = PRECISIONS[trainer.get("precision", "32-true")]
-        self._every: int = trainer.get("log_every_n_steps", 50)
-        norms = [Norms(**arguments).every for arguments in watching(config, Norms)]
-        self._measure_every = norms[0] * self._every if norms else 0
+        norms = [Norms(**arguments).every for arguments in callback_arguments(config, Norms)]
+        self._norms_every = norms[0] * group.log_every if norms else 0
 
-        self._streams = Streams([parts.data for parts in group.parts], dtype, device)
-        self._upcoming = next(self._streams)
+        self._streams = Streams([components.data for components in group.components], dtype, device)
+        self._next_batch = next(self._streams)
         runs = len(group.numbers)
-        first = self._streams.batch(self._upcoming, np.arange(runs))
-        reason = reason_against_stacking(module, first, dtype, device)
+        first = self._streams.batch(self._next_batch, np.arange(runs))
+        reason = step_reason(module, first, dtype, device)
         if reason is not None:
-            raise CannotStackError(reason)
+            raise NotVectorizableError(reason)
 
         layout = group.layout
-        updates, order = make_updates(group.settings, layout, group.owners)
-        self._follow = any(setting.follows is not None for setting in group.settings)
-        initial = {parts: layout.row(parts.module) for parts in group.parts}
-        rows = torch.stack([initial[group.parts[run]] for run in order])
-        self._stack = Stack(rows.to(device, dtype), order, updates)
-        self._ways = Ways.where_drawn(config, copy.deepcopy(module).to(dtype), layout, runs)
-        gap = StackedGap.where_known(module, group.parts[0].data)
-        self._recorder = Recorder(runs, self._stack, gap, watching(config, Divergence))
-        self._ended: dict[int, Ending] = {}
+        steppers, order = make_steppers(group.variants, layout, group.variant_of)
+        self._has_plateaus = any(variant.plateau_monitor is not None for variant in group.variants)
+        initial = {components: layout.row(components.module) for components in group.components}
+        rows = torch.stack([initial[group.components[run]] for run in order])
+        self._stack = Stack(rows.to(device, dtype), order, steppers)
+        self._trajectories = Trajectories.where_plotted(
+            config, copy.deepcopy(module).to(dtype), layout, runs
+        )
+        gap = StackedGap.where_known(module, group.components[0].data)
+        divergence = callback_arguments(config, Divergence)
+        self._recorder = Recorder(runs, self._stack, gap, divergence)
+        self._outcomes: dict[int, Outcome] = {}
 
         self._objective = StackedObjective(module, layout, dtype, device)
-        self.how, self.seconds_compiling = settle(
+        self.description, self.seconds_compiling = autotune(
             self._objective, self._stack.weights, self._batch(), group.length.steps, compile
         )
         self._seconds = time.perf_counter() - began
 
     @property
     def rows(self) -> np.ndarray:
-        """The run in each row of the stack: those that go on, and a few that have just ended."""
+        """The run in each row of the stack: the active runs, and a few that have just ended."""
         return self._stack.runs
 
     def run(self) -> list[Outcome]:
-        """Train, and say what has come of each job, in the group's order."""
+        """Train, and return the outcome of each run in the group's order."""
         began = time.perf_counter()
         steps = self.group.length.steps
         for step in range(steps):
             self._step(step)
-            if self._tell is not None:
-                self._tell(step + 1)
+            if self._on_step is not None:
+                self._on_step(step + 1)
             if not len(self._stack.runs):
                 break
-        if self._follow:
-            self._tell_of_still_plateaus()
-        rows = self._stack.going_on
+        if self._has_plateaus:
+            self._warn_of_constant_plateaus()
+        rows = self._stack.active_rows
         if len(rows):
             self._end(rows, steps, {}, validated=self._validates(steps))
         self._seconds += time.perf_counter() - began
-        runs = range(len(self.group.numbers))
-        each = self._seconds / len(runs)
-        return [
-            self._ended[run].outcome(run, self.group, self._recorder, self._every, each)
-            for run in runs
-        ]
+        share = self._seconds / len(self._outcomes)
+        return [replace(self._outcomes[run], seconds=share) for run in sorted(self._outcomes)]
 
     def _step(self, step: int) -> None:
-        """Do what Lightning's loop and the callbacks do in a step, in their order."""
-        recorder, stack, updates = self._recorder, self._stack, self._stack.updates
+        """One step, in the order of Lightning's loop and the callbacks."""
+        recorder, stack, steppers = self._recorder, self._stack, self._stack.steppers
         batch = self._batch()
-        self._upcoming = next(self._streams)
-        if self._ways is not None:
-            self._ways.note(step, stack.weights, stack.runs)
-        logged = step % self._every == 0
-        rates = [update.rates() for update in updates] if logged else []
+        self._next_batch = next(self._streams)
+        if self._trajectories is not None:
+            self._trajectories.add(step, stack.weights, stack.runs)
+        logged = step % self.group.log_every == 0
+        lrs = [stepper.lrs() for stepper in steppers] if logged else []
         gaps = self._gaps() if logged else None
         values = self._objective.gradients(
             stack.weights, batch, stack.gradients, with_metrics=logged
         )
-        measured = self._measure_every and step % self._measure_every == 0
-        if measured:
-            norms = [group_norms(update, stack.gradients[update.rows]) for update in updates]
+        with_norms = self._norms_every and step % self._norms_every == 0
+        if with_norms:
+            norms = [group_norms(stepper, stack.gradients[stepper.rows]) for stepper in steppers]
             before = stack.weights.clone()
         if self._trainer.get("gradient_clip_val"):
             clip(
-                updates,
+                steppers,
                 stack.gradients,
                 float(self._trainer["gradient_clip_val"]),
                 self._trainer.get("gradient_clip_algorithm") or "norm",
             )
-        for update in updates:
-            update.step()
-        for setting in self.group.settings:
-            setting.advance(step)
-        ending: dict[int, str] = {}
+        for stepper in steppers:
+            stepper.step()
+        for variant in self.group.variants:
+            variant.step_schedule(step)
+        diverged: dict[int, str] = {}
         if logged:
-            recorder.values(step, "train", values)
-            recorder.rates(step, rates)
-            recorder.gaps(step, gaps)
-        if measured:
-            recorder.norms(step, norms, before)
+            recorder.log_values(step, "train", values)
+            recorder.log_lrs(step, lrs)
+            recorder.log_gaps(step, gaps)
+        if with_norms:
+            recorder.log_norms(step, norms, before)
         if logged:
-            ending = recorder.diverged(step)
+            diverged = recorder.diverged(step)
         validates = self._validates(step + 1)
         if validates:
-            self._validate(step + 1, stack.going_on)
-        rows = np.array(list(ending), dtype=int)
-        if ending and not validates and self._streams.val is not None:
-            self._validate(step + 1, rows)  # Lightning does, when it is told to stop
-        if self._follow:
-            self._move_plateaus(step)
-        if ending:
-            self._end(rows, step + 1, ending, validated=self._streams.val is not None)
+            self._validate(step + 1, stack.active_rows)
+        rows = np.array(list(diverged), dtype=int)
+        if diverged and not validates and self._streams.val is not None:
+            self._validate(step + 1, rows)  # as Lightning does when a callback stops the training
+        if self._has_plateaus:
+            self._step_plateaus(step)
+        if diverged:
+            self._end(rows, step + 1, diverged, validated=self._streams.val is not None)
 
     def _gaps(self) -> np.ndarray | None:
         gap, stack = self._recorder.gap, self._stack
-        return None if gap is None else gap.of(stack.answers(np.arange(len(stack.runs))))
+        if gap is None:
+            return None
+        return gap.of(stack.evaluation_weights(np.arange(len(stack.runs))))
 
-    def _move_plateaus(self, step: int) -> None:
-        for run in self._stack.runs[self._stack.alive].tolist():
-            setting = self.group.settings[self.group.owners[run]]
-            if setting.follows is not None:
-                setting.follow(step, self._recorder.latest(run, setting.follows))
+    def _step_plateaus(self, step: int) -> None:
+        for run in self._stack.runs[self._stack.active].tolist():
+            variant = self.group.variants[self.group.variant_of[run]]
+            if variant.plateau_monitor is not None:
+                value = self._recorder.latest(run, variant.plateau_monitor)
+                variant.step_plateau(step, value)
 
-    def _tell_of_still_plateaus(self) -> None:
+    def _warn_of_constant_plateaus(self) -> None:
         latest = self._recorder.latest
-        for run in self._stack.runs[self._stack.alive].tolist():
-            monitor = self.group.settings[self.group.owners[run]].follows
+        for run in self._stack.runs[self._stack.active].tolist():
+            monitor = self.group.variants[self.group.variant_of[run]].plateau_monitor
             if monitor is not None and latest(run, monitor) is None:
-                log.warning("%s", never_stepped(monitor, self._recorder.last(run, torch.float32)))
-                return  # of all runs, which have one rhythm, the same
+                metrics = self._recorder.callback_metrics(run, torch.float32)
+                log.warning("%s", never_stepped(monitor, metrics))
+                return  # the same is true of all runs, which log at the same steps
 
     def _batch(self) -> Batch:
-        return self._streams.batch(self._upcoming, self._stack.runs)
+        return self._streams.batch(self._next_batch, self._stack.runs)
 
     def _validates(self, step: int) -> bool:
         every: int = self._trainer["val_check_interval"]
@@ -201,46 +203,49 @@ class Training:
     def _validate(self, step: int, rows: np.ndarray) -> None:
         assert self._streams.val is not None
         batch = self._streams.shared(self._streams.val)
-        values = self._objective.validate(self._stack.answers(rows), batch)
-        self._recorder.values(step, "val", values, rows)
+        values = self._objective.validate(self._stack.evaluation_weights(rows), batch)
+        self._recorder.log_values(step, "val", values, rows)
 
     def _end(
-        self, rows: np.ndarray, step: int, reasons: dict[int, str], *, validated: bool
+        self, rows: np.ndarray, step: int, diverged: dict[int, str], *, validated: bool
     ) -> None:
-        """Log the final values of some rows, keep what has come of them, and let them go."""
-        stack, recorder = self._stack, self._recorder
-        weights = stack.answers(rows)
-        ends = []
-        if self.group.parts[0].data.full_batch:
-            batch = self._streams.batch(self._upcoming, stack.runs[rows])
+        """Log the final values of some rows, keep their outcomes, and remove them."""
+        stack, recorder, group = self._stack, self._recorder, self.group
+        weights = stack.evaluation_weights(rows)
+        end_tags = []
+        if group.components[0].data.full_batch:
+            batch = self._streams.batch(self._next_batch, stack.runs[rows])
             values = self._objective.evaluate(weights, batch)
-            recorder.values(step, "train", values, rows)
-            ends += [f"train/{name}" for name in ("loss", *values.metrics)]
+            recorder.log_values(step, "train", values, rows)
+            end_tags += [f"train/{name}" for name in ("loss", *values.metrics)]
         if recorder.gap is not None:
-            recorder.gaps(step, recorder.gap.of(weights), rows)
-            ends += ["train/gap", "train/log10_gap"]
-        owners = {self.group.owners[run] for run in stack.runs[rows].tolist()}
-        schedules = {owner: self.group.settings[owner].schedule() for owner in owners}
-        for position, row in enumerate(rows.tolist()):
+            recorder.log_gaps(step, recorder.gap.of(weights), rows)
+            end_tags += ["train/gap", "train/log10_gap"]
+        indices = {group.variant_of[run] for run in stack.runs[rows].tolist()}
+        schedules = {index: group.variants[index].scheduler_state() for index in indices}
+        for index, row in enumerate(rows.tolist()):
             run = int(stack.runs[row])
-            update, place = stack.place_of(row)
-            state: Callable[[], State] = partial(update.state_of, place)
-            if reasons:  # the others go on, and so does the optimizer that has its state
+            stepper, position = stack.stepper_of(row)
+            state: Callable[[], State] = partial(stepper.state_of, position)
+            if diverged:  # the stepper continues with the other runs, and so does its state
                 state = partial(dict, state())
-            self._ended[run] = Ending(
-                step,
-                reasons.get(row),
-                weights[position],
-                state,
-                update.groups_of(place),
-                schedules[self.group.owners[run]],
-                metrics=recorder.last(run, weights.dtype),
-                tags=ends,
-                validated=validated,
-                training_weights=update.training_weights_of(place),
-                way=None if self._ways is None else self._ways.of(run),
+            self._outcomes[run] = Outcome(
+                group=group,
+                index=run,
+                recorder=recorder,
+                steps=step,
+                diverged=diverged.get(row),
+                weights=weights[index],
+                training_weights=stepper.training_weights_of(position),
+                trajectory=None if self._trajectories is None else self._trajectories.of(run),
+                optimizer_state=state,
+                param_groups=stepper.param_groups_of(position),
+                scheduler_state=schedules[group.variant_of[run]],
+                metrics=recorder.callback_metrics(run, weights.dtype),
+                end_tags=end_tags,
+                validated_before_end=validated,
             )
         if self._streams.val is not None and not validated:
             self._validate(step, rows)
-        if reasons:
+        if diverged:
             stack.end(rows)

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from conftest import CONF
 
-from stepsize.config.renamed import RENAMED
+from stepsize.config.schema import RENAMED
 
 
 @pytest.mark.parametrize("old", RENAMED)

@@ -18,7 +18,7 @@ from stepsize.data import Blobs
 from stepsize.modules import Classifier
 from stepsize.optim import Recipe
 from stepsize.plots import DecisionBoundary, Scores
-from stepsize.plots.path import Path
+from stepsize.plots.trajectory import Path
 
 Run = Callable[..., Finished]
 # The logged loss is not finite within a few steps of any task.

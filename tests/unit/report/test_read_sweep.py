@@ -107,7 +107,7 @@ def test_the_plan_of_the_sweep_comes_along(tmp_path: Path):
 
     assert (sweep.name, sweep.config, sweep.baseline) == ("mine", "learning_rate", "adam")
     assert sweep.commands == ("a", "b")
-    assert sweep.left_out[0]["reason"] == "no matrix"
+    assert sweep.skipped[0]["reason"] == "no matrix"
 
 
 def test_a_folder_of_sweeps_is_an_error_that_names_them(tmp_path: Path):

@@ -129,7 +129,7 @@ def test_a_difference_that_one_comparison_would_show_is_not_claimed_among_many(t
     assert not task.claims(pair, adjusted)
 
 
-def test_adam_is_the_usual_baseline_at_its_best_rate(tmp_path: Path):
+def test_adam_is_the_default_baseline_at_its_best_lr(tmp_path: Path):
     varied = {"optimizer": ["sgd", "adam"], "optimizer.lr": [0.01, 0.1], "seed": range(2)}
     (task,) = compared(write_sweep(tmp_path / "s", varied))
     chosen = choose_baseline(task, None)
@@ -150,7 +150,7 @@ def test_a_baseline_is_a_setting_a_method_or_a_value(tmp_path: Path, wanted: str
     assert chosen.setting.label == label
 
 
-def test_a_baseline_that_nobody_has_is_an_error_that_names_the_settings(tmp_path: Path):
+def test_an_unknown_baseline_is_an_error_that_lists_the_settings(tmp_path: Path):
     tasks = compared(write_sweep(tmp_path / "s", {"optimizer": ["sgd", "adam"]}))
     with pytest.raises(ValueError, match=r"baseline=foo is none of the settings; .* adam, sgd$"):
         check_baseline(tasks, "foo")

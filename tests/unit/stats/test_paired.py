@@ -69,7 +69,7 @@ def test_the_mode_says_which_side_is_better(mode, verdict: str, shift: float) ->
 def test_nothing_is_claimed_with_fewer_than_6_seeds(n: int) -> None:
     ours, baseline = by_seed(*[0.01] * n), by_seed(*[1.0 + 0.1 * seed for seed in range(n)])
     found = paired(ours, baseline)
-    assert found.verdict == f"nothing can be claimed at 5% with {n} seed{'s' if n > 1 else ''}"
+    assert found.verdict == f"no difference can be significant at 5% with {n} seed{'s' * (n > 1)}"
     assert (found.p, found.note) == (2 / 2**n, "")
     diverged = paired(ours, {**baseline, 0: None})
     assert diverged.verdict == found.verdict
@@ -79,14 +79,14 @@ def test_a_stricter_level_needs_more_seeds() -> None:
     assert paired(HALF, BASELINE, confidence=0.99).verdict == "better"
     seven = {seed: HALF[seed] for seed in range(7)}
     found = paired(seven, BASELINE, confidence=0.99)
-    assert found.verdict == "nothing can be claimed at 1% with 7 seeds"
+    assert found.verdict == "no difference can be significant at 1% with 7 seeds"
 
 
 def test_no_common_seed_is_no_comparison() -> None:
     found = paired({0: 1.0}, {1: 1.0})
     assert (found.n, found.ratio_or_difference, found.low, found.high, found.p) == (0, *[None] * 4)
-    assert found.verdict == "nothing can be claimed at 5% with 0 seeds"
-    assert found.note == "seeds of one side only, left out: 2"
+    assert found.verdict == "no difference can be significant at 5% with 0 seeds"
+    assert found.note == "2 seeds of only one side were skipped"
 
 
 def test_an_interval_that_holds_1_is_not_distinguishable() -> None:
@@ -121,7 +121,8 @@ def test_identical_runs_are_called_identical() -> None:
 def test_seeds_that_change_nothing_are_pointed_out() -> None:
     found = paired(by_seed(*[0.1] * 8), by_seed(*[0.3] * 8))
     assert found.note == (
-        "every seed gives the same values: if the seed changes nothing, this is one run, not 8"
+        "all seeds have the same values: if the seed has no effect, these 8 seeds are one "
+        "observation"
     )
     assert found.low == found.high == pytest.approx(1 / 3)
     assert paired(by_seed(*[0.1] * 8), by_seed(*[0.1] * 8)).note == ""
@@ -135,8 +136,8 @@ def test_a_diverged_run_loses_and_leaves_no_interval(bad: float | None) -> None:
     assert found.p == 18 / 256
     assert found.verdict == "not distinguishable"
     assert found.note == (
-        "diverged or failed: 1 of ours, 0 of the baseline, so there is no interval, and p is the "
-        "sign test's of wins and losses"
+        "1 runs of this setting and 0 of the baseline diverged or failed, so there is no interval, "
+        "and p is from the sign test"
     )
 
 
@@ -151,7 +152,7 @@ def test_a_baseline_that_diverges_everywhere_is_beaten() -> None:
 def test_seeds_of_one_side_are_left_out_and_counted() -> None:
     found = paired({**HALF, 20: 1e9, 21: None}, BASELINE)
     assert (found.n, found.verdict) == (8, "better")
-    assert found.note == "seeds of one side only, left out: 2"
+    assert found.note == "2 seeds of only one side were skipped"
 
 
 def test_gaps_below_the_floor_count_as_the_floor() -> None:
@@ -160,7 +161,7 @@ def test_gaps_below_the_floor_count_as_the_floor() -> None:
     found = paired(solved, also, floor=1e-15)
     assert (found.scale, found.ties, found.ratio_or_difference) == ("ratio", 6, 1.0)
     assert found.verdict == "not distinguishable"
-    assert found.note == "below 1e-15, which is rounding, and counted as that: 12 values"
+    assert found.note == "12 values are below the rounding error and count as 1e-15"
     assert paired(solved, also).scale == "difference"
     far = by_seed(*[1e-3, 2e-3, 3e-3, 1e-3, 2e-3, 4e-3])
     assert paired(solved, far, floor=1e-15).ratio_or_difference == pytest.approx(5e-13, rel=0.2)

@@ -93,5 +93,5 @@ def test_missing_cells_are_named() -> None:
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, -math.inf, math.nan])
 def test_what_is_no_cost_is_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match=rf"^adam on line costs {bad}: "):
+    with pytest.raises(ValueError, match=rf"^adam on line costs {bad}, "):
         performance_profile({**COSTS, "adam": {**COSTS["adam"], "line": bad}})

@@ -1,4 +1,4 @@
-"""Learning curves: each seed thin, the median over seeds bold."""
+"""The figure of learning curves: each seed as a thin line, the median over seeds bold."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class LearningCurves:
 
     Args:
         comparison: the task.
-        curves_of: reads the curves of its runs.
-        looks: by method.
+        curves_of: reads the curves of a run.
+        looks: line styles by method.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LearningCurves:
         self._looks = {entry.setting: looks[entry.setting.method] for entry in comparison.entries}
         self._one_method = len({entry.setting.method for entry in leaders}) == 1
         if self._one_method and len(leaders) > 1:
-            # Values of one method have an order, and colours that follow it.
+            # The values of one method are ordered, and so are their colours.
             ordered = sorted(leaders, key=lambda entry: _sortable(entry.setting.values))
             for entry, look in zip(ordered, ordered_looks(len(ordered)), strict=True):
                 self._looks[entry.setting] = look
@@ -59,17 +59,17 @@ class LearningCurves:
         return bool(self.leaders)
 
     def look(self, entry: Entry) -> Look:
-        """How a setting of the task is drawn."""
+        """The line style of a hyperparameter setting."""
         return self._looks[entry.setting]
 
     @property
     def hidden(self) -> int:
-        """How many of the leaders are grey in the overview, for want of room for their names."""
+        """How many leaders are grey in the overview, because their names do not fit."""
         return max(len(self.leaders) - _NAMED, 0)
 
     @property
     def seeds_in_overview(self) -> bool:
-        """Whether the overview shows every seed, so that no panels are needed."""
+        """Whether the overview shows each seed, so that panels are not needed."""
         return len(self.leaders) <= _WITH_SEEDS
 
     def overview(self, wide: bool) -> Panel:
@@ -80,7 +80,7 @@ class LearningCurves:
         return Panel(partial(self._overview, wide), *size, (46, right, 30, 40))
 
     def panels(self) -> list[Panel]:
-        """One small panel per leader, before the medians of all others in grey."""
+        """One small panel for each leader, with the medians of all others in grey."""
         return [
             Panel(partial(self._panel, entry), 210, 165, (38, 18, 26, 22)) for entry in self.leaders
         ]
@@ -120,12 +120,12 @@ class LearningCurves:
         set_steps(axes, max(self._end, 1), ticks)
 
     def _grey(self, axes: Axes, entries: Sequence[Entry], alpha: float) -> None:
-        """The medians of these as a background."""
+        """Draw the medians of these settings as a grey background."""
         medians = [self._medians[entry.setting] for entry in entries]
         _lines(axes, medians, 50, colors=GREY, linewidths=0.7, alpha=alpha, zorder=2)
 
     def _line(self, axes: Axes, entry: Entry, width: float = 2.0, alpha: float = 1.0) -> float:
-        """Draw a median; its last y, at the bad end of the axes where it is infinite."""
+        """Draw a median; returns its last y, which is the bad end of the axis if it is infinite."""
         steps, values = self._medians[entry.setting]
         look = self._looks[entry.setting]
         finite = np.isfinite(values)
@@ -143,7 +143,7 @@ class LearningCurves:
     def _cross(
         self, axes: Axes, step: float, value: float, colour: str, size: float, alpha: float
     ) -> None:
-        """Where a curve ends because of a divergence; inside the axes in any case."""
+        """Mark the end of a curve that diverged, inside the axes."""
         axes.plot(
             step, np.clip(value, self._low, self._high), marker="x", color=colour, alpha=alpha,
             markersize=size, markeredgewidth=0.3 * size, clip_on=False, zorder=5,
@@ -168,7 +168,7 @@ class LearningCurves:
         return steps, self._shown(values)
 
     def _shown(self, values: np.ndarray) -> np.ndarray:
-        """What rounding has eaten lies on the floor."""
+        """The values, with gaps below the rounding error raised to it."""
         return np.maximum(values, self.measure.floor) if self.measure.floor else values
 
     def _drawn(self, entry: Entry) -> list[RunRow]:
@@ -179,7 +179,7 @@ class LearningCurves:
         ]
 
     def _limits(self) -> tuple[float, float]:
-        """As far down as the medians go; up to their starts, not to where some of them explode."""
+        """From the lowest median to ten times the medians' initial values, not beyond."""
         medians = [self._medians[entry.setting][1] for entry in self.leaders]
         finite = [values[np.isfinite(values)] for values in medians]
         finite = [values for values in finite if len(values)]
@@ -204,7 +204,7 @@ class LearningCurves:
 def _lines(
     axes: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]], points: int, **style: Any
 ) -> None:
-    """Many lines of one style at once, which is several times as fast as one by one."""
+    """Draw many lines of one style in one collection, which is several times as fast."""
     from matplotlib.collections import LineCollection
 
     finite = [(steps, values, np.isfinite(values)) for steps, values in curves]
@@ -213,11 +213,11 @@ def _lines(
 
 
 def _sortable(values: Sequence[tuple[str, str]]) -> list[tuple[int, float, str]]:
-    """Numbers by size, before words by the alphabet."""
+    """A sort key: numbers by size, then other values in alphabetical order."""
     keys = []
-    for _, word in values:
+    for _, value in values:
         try:
-            keys.append((0, float(word), ""))
+            keys.append((0, float(value), ""))
         except ValueError:
-            keys.append((1, 0.0, word))
+            keys.append((1, 0.0, value))
     return keys

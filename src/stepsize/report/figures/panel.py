@@ -1,7 +1,7 @@
-"""A drawing with its size, rendered as inline SVG for the page or as PNG for everything else.
+"""A drawing of fixed size, rendered as inline SVG for the page or as a PNG file.
 
-One unit is a CSS pixel. The page shows a wide and a narrow variant of each large figure, and small
-panels side by side, so that text is read at the size it was set in on a telephone too.
+One unit is a CSS pixel. The page has a wide and a narrow variant of each large figure, or small
+panels side by side, so that text has its intended size on a telephone too.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Draw = Callable[["Axes"], None]
 
 @dataclass(frozen=True)
 class Panel:
-    """Something to draw.
+    """A drawing with its size and margins.
 
     Attributes:
-        draw: fills the axes that it is given.
+        draw: draws into the given axes.
         width: of the whole, in pixels.
-        height: likewise.
+        height: of the whole, in pixels.
         margins: left, right, top and bottom of the axes, in pixels.
     """
 
@@ -47,7 +47,7 @@ def svg(panel: Panel, name: str) -> str:
 
     Args:
         panel: what to draw.
-        name: unique on the page; the element's references are made of it.
+        name: unique on the page, because the element's ids are derived from it.
     """
     import io
 
@@ -58,13 +58,13 @@ def svg(panel: Panel, name: str) -> str:
     with styled() as figure, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         _fill(figure, [panel], 1)
         figure.patch.set_visible(False)
-        # Not savefig, which draws everything twice.
+        # savefig would draw everything twice.
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
     return _inlined(stream.getvalue(), panel)
 
 
 def write_png(panels: Sequence[Panel], file: Path, columns: int = 4) -> None:
-    """The panels, equal in size, in rows."""
+    """Write panels of equal size in rows into a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with styled() as figure:
@@ -96,7 +96,7 @@ def _fill(figure: Figure, panels: Sequence[Panel], columns: int) -> None:
 
 
 def _inlined(text: str, panel: Panel) -> str:
-    """Only the element, with short numbers, the page's font and no names of matplotlib's own."""
+    """The ``<svg>`` element alone, with short numbers, the page's font and no unused ids."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(
@@ -104,7 +104,7 @@ def _inlined(text: str, panel: Panel) -> str:
     )
     text = re.sub(r"<!--.*?-->\s*", "", text)
     text = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", text)
-    # A tenth of a pixel is not seen, and half of a curve's characters are such digits.
+    # Digits below a tenth of a pixel are invisible, and half of the characters of a curve.
     text = re.sub(
         r' (d|x|y|transform)="[^"]*"',
         lambda match: re.sub(r"(\d+\.\d)\d+", r"\1", match[0]),

@@ -1,4 +1,4 @@
-"""Performance profiles: the share of tasks solved within a factor of the fastest."""
+"""The figure of performance profiles: share of tasks solved against relative steps."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class ProfileFigure:
-    """A profile with one line per solver.
+    """A performance profile with one line for each solver.
 
     Args:
-        profile: what is drawn.
-        solvers: those that have a line.
-        looks: by solver.
+        profile: of all solvers.
+        solvers: those to draw.
+        looks: line styles by solver.
     """
 
     def __init__(self, profile: Profile, solvers: Sequence[str], looks: Mapping[str, Look]) -> None:

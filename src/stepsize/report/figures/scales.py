@@ -1,4 +1,4 @@
-"""Axes that are read at a glance: few ticks, plain numbers, names that stay apart."""
+"""Axes with few ticks, plain numbers, and line names that do not overlap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUPERSCRIPT = str.maketrans(
 
 
 def tick_texts(ticks: Sequence[float], log: bool) -> list[str]:
-    """``0.01``, ``1``, ``2,000``; on a log axis that reaches far, powers of ten for all of them."""
+    """``0.01``, ``1``, ``2,000``; on a log axis with a wide range, all are powers of ten."""
     far = log and any(not 1e-3 <= tick < 1e4 for tick in ticks)
     return [_power_text(tick) if far else _tick_text(tick) for tick in ticks]
 
@@ -40,7 +40,7 @@ def _power_text(value: float) -> str:
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about ``most`` ticks: powers of ten; over a short range 1, 2 and 5 times them."""
+    """About ``most`` ticks at powers of ten; on a short range 1, 2, 3, 5 and 7 times them."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     if last - first >= 1:
         stride = max(1, math.ceil((last - first + 1) / most))
@@ -51,7 +51,7 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def set_y(axes: Axes, low: float, high: float, log: bool, most: int = 5) -> None:
-    """Limits, scale, ticks and faint lines across."""
+    """Set limits, scale and ticks of the y axis, with a faint grid."""
     _set(axes, "y", low, high, log, most)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -60,12 +60,12 @@ def set_y(axes: Axes, low: float, high: float, log: bool, most: int = 5) -> None
 
 
 def set_x(axes: Axes, low: float, high: float, log: bool, most: int = 5) -> None:
-    """Limits, scale and ticks."""
+    """Set limits, scale and ticks of the x axis."""
     _set(axes, "x", low, high, log, most)
 
 
 def set_steps(axes: Axes, last: float, most: int = 5) -> None:
-    """An axis of optimizer steps from 0."""
+    """Make x an axis of optimizer steps from 0."""
     axes.set_xlim(0, last)
     ticks = _plain_ticks(0, last, most)
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
@@ -90,7 +90,7 @@ def _set(axes: Axes, which: str, low: float, high: float, log: bool, most: int) 
 
 
 def title(axes: Axes, strong: str, soft: str = "", size: float = 11.0) -> None:
-    """A bold name above the axes, and a note at their right end."""
+    """Write a bold title above the axes, and a grey note at its right end."""
     for text, x, weight, colour, side in (
         (strong, 0, "bold", INK, "left"),
         (soft, 1, "normal", GREY, "right"),
@@ -105,12 +105,12 @@ def title(axes: Axes, strong: str, soft: str = "", size: float = 11.0) -> None:
 def label_ends(
     axes: Axes, ends: Sequence[tuple[float, float, str, Look]], *, room: int, size: float = 11.0
 ) -> None:
-    """Name lines at the right of the axes, each joined to the end of its line.
+    """Write the names of lines to the right of the axes, each connected with its line.
 
     Args:
-        axes: whose limits are set.
-        ends: of each line the last x and y in data coordinates, its name, its look.
-        room: pixels between the axes and the names, for the joining lines.
+        axes: with limits already set.
+        ends: last x and y of each line in data coordinates, its name, its style.
+        room: pixels between the axes and the names, for the connecting lines.
         size: of the names, in pixels.
     """
     figure = axes.get_figure(root=True)
@@ -140,11 +140,11 @@ def label_ends(
 
 
 def spread(wanted: Sequence[float], apart: float, height: float) -> list[float]:
-    """Places as near to the wanted ones as can be, in their order, at least ``apart`` apart.
+    """The positions nearest to the wanted ones, in their order, at least ``apart`` apart.
 
-    Neighbours that are too near form a block around the mean of what they want, and blocks that
-    meet grow together (the pool adjacent violators algorithm). Where all of them do not fit into
-    ``height``, they are as far apart as they can be.
+    Positions that are too close form a block around the mean of the wanted ones, and overlapping
+    blocks merge (the pool adjacent violators algorithm). If ``height`` is too small for all, the
+    distance between them shrinks.
     """
     if not wanted:
         return []
@@ -166,10 +166,10 @@ def spread(wanted: Sequence[float], apart: float, height: float) -> list[float]:
 
 
 def limits(values: Iterable[float], log: bool, pad: float = 0.06) -> tuple[float, float]:
-    """From the lowest to the highest finite value, with some air.
+    """The lowest and the highest finite value, with padding.
 
-    On a log axis only values above 0 count. Without any value, or with one alone, the limits are a
-    decade (or one unit) around it.
+    On a log axis only values above 0 count. A single value is padded by half of itself on a log
+    axis, else by a tenth.
     """
     kept = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
     low, high = (min(kept), max(kept)) if kept else (1.0, 1.0)

@@ -1,4 +1,4 @@
-"""How the end depends on the learning rate: final value against rate, both on a log scale."""
+"""The figure of final value against learning rate, both on a log scale."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepsize.plots.style import GREY
 from stepsize.report.figures.panel import Panel
 from stepsize.report.figures.scales import label_ends, limits, set_x, set_y, title
 from stepsize.report.line_styles import Look
-from stepsize.report.task import Measure, RateCurve, on_edge
+from stepsize.report.task import LrCurve, Measure, on_edge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,16 +20,16 @@ _TOGETHER = 5  # methods up to which one figure shows them all
 
 
 class Sensitivity:
-    """The rate curves of a task.
+    """Final value against learning rate, for each method of a task.
 
     Args:
         curves: one per method.
-        measure: what the task is judged by.
+        measure: the metric that ranks the settings.
         looks: by method.
     """
 
     def __init__(
-        self, curves: Sequence[RateCurve], measure: Measure, looks: Mapping[str, Look]
+        self, curves: Sequence[LrCurve], measure: Measure, looks: Mapping[str, Look]
     ) -> None:
         self.curves = curves
         self._measure = measure
@@ -38,7 +38,7 @@ class Sensitivity:
         entries = [entry for curve in curves for _, entry in curve.points]
         values = [value for entry in entries for value in entry.finals.values()]
         self._low, self._high = limits(map(self._shown, values), measure.log, 0.08)
-        self._rates = limits([rate for curve in curves for rate, _ in curve.points], True)
+        self._lrs = limits([lr for curve in curves for lr, _ in curve.points], True)
 
     @property
     def in_one(self) -> bool:
@@ -67,7 +67,7 @@ class Sensitivity:
         title(axes, f"final {self._measure.tag}", "", 12)
         label_ends(axes, ends, room=22)
 
-    def _panel(self, curve: RateCurve, axes: Axes) -> None:
+    def _panel(self, curve: LrCurve, axes: Axes) -> None:
         self._scales(axes, 3)
         for other in self.curves:
             if other is not curve:
@@ -77,56 +77,56 @@ class Sensitivity:
 
     def _scales(self, axes: Axes, ticks: int) -> None:
         set_y(axes, self._low, self._high, self._measure.log, ticks)
-        set_x(axes, *self._rates, log=True, most=ticks)
+        set_x(axes, *self._lrs, log=True, most=ticks)
 
     def _medians(
-        self, axes: Axes, curve: RateCurve, colour: str, width: float, alpha: float
+        self, axes: Axes, curve: LrCurve, colour: str, width: float, alpha: float
     ) -> tuple[list[float], list[float]]:
-        known = [(rate, self._shown(entry.median)) for rate, entry in curve.points if entry.n]
-        finite = [(rate, value) for rate, value in known if math.isfinite(value)]
-        rates, values = [rate for rate, _ in finite], [value for _, value in finite]
+        known = [(lr, self._shown(entry.median)) for lr, entry in curve.points if entry.n]
+        finite = [(lr, value) for lr, value in known if math.isfinite(value)]
+        lrs, values = [lr for lr, _ in finite], [value for _, value in finite]
         look = self._looks[curve.method]
         axes.plot(
-            rates, values, color=colour, linewidth=width, alpha=alpha, zorder=4,
+            lrs, values, color=colour, linewidth=width, alpha=alpha, zorder=4,
             linestyle="-" if colour == GREY else look.linestyle, dash_capstyle="butt",
         )  # fmt: skip
-        return rates, values
+        return lrs, values
 
-    def _line(self, axes: Axes, curve: RateCurve, colour: str, small: bool) -> float:
-        """Draw a method; the y at which its name belongs."""
+    def _line(self, axes: Axes, curve: LrCurve, colour: str, small: bool) -> float:
+        """Draw a method; returns the y of the end of its line."""
         from matplotlib.transforms import offset_copy
 
         size = 3.5 if small else 5.5
-        rates, values = self._medians(axes, curve, colour, 1.8, 1.0)
+        lrs, values = self._medians(axes, curve, colour, 1.8, 1.0)
         axes.plot(
-            rates, values, color=colour, linestyle="none", marker=self._looks[curve.method].marker,
+            lrs, values, color=colour, linestyle="none", marker=self._looks[curve.method].marker,
             markersize=size, zorder=5, clip_on=False,
         )  # fmt: skip
         bad = self._high if self._measure.mode == "min" else self._low
-        for rate, entry in curve.points:
+        for lr, entry in curve.points:
             seeds = [self._shown(v) for v in entry.finals.values() if math.isfinite(v)]
             axes.plot(
-                [rate] * len(seeds), seeds, color=colour, linestyle="none", marker="o",
+                [lr] * len(seeds), seeds, color=colour, linestyle="none", marker="o",
                 markersize=size * 0.6, alpha=0.4, markeredgewidth=0, zorder=3,
             )  # fmt: skip
             lost = entry.n - len(seeds)
             if lost:
-                # At the edge of the axes: where it lies, there is no number.
-                # Those of several methods at one rate stand side by side.
+                # A diverged run has no number, so its cross is at the edge of the axes. Crosses of
+                # several methods at one learning rate are side by side.
                 beside = 0 if small else 8 * (self.curves.index(curve) - (len(self.curves) - 1) / 2)
                 axes.plot(
-                    rate, bad, color=colour, marker="x", markersize=size + 1.5, zorder=6,
+                    lr, bad, color=colour, marker="x", markersize=size + 1.5, zorder=6,
                     markeredgewidth=1.6, clip_on=False, transform=offset_copy(
                         axes.transData, axes.get_figure(root=True), x=beside, units="points"
                     ),
                 )  # fmt: skip
         if curve.is_known:
-            rate, entry = curve.points[curve.best]
+            lr, entry = curve.points[curve.best]
             axes.plot(
-                rate, self._shown(entry.median), color=colour, marker="o", fillstyle="none",
+                lr, self._shown(entry.median), color=colour, marker="o", fillstyle="none",
                 markersize=size * 2.3, markeredgewidth=1.3, zorder=6, clip_on=False,
             )  # fmt: skip
-        if values and rates[-1] == curve.points[-1][0]:
+        if values and lrs[-1] == curve.points[-1][0]:
             return values[-1]
         return bad
 

@@ -1,4 +1,4 @@
-"""Optimizers that nobody has listed are tried out: do they step by the gradients alone?"""
+"""An optimizer of an unknown class is vectorized if it steps by the gradients alone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from together import alone, config_of, difference, together, varied
 from torch.optim import Optimizer
+from vectorized_runs import config_of, difference, individual, varied, vectorized
 
-from stepsize.vectorized import sort_out
+from stepsize.vectorized import group_jobs
 
 CURVE = ("task=curve", "data.points=100", "trainer.max_steps=60", "trainer.precision=64-true",
-         "allowed_packages=[test_stepping]")  # fmt: skip
+         "allowed_packages=[test_eligibility]")  # fmt: skip
 Closure = Callable[[], float] | None
 
 
@@ -24,7 +24,7 @@ def evaluated(closure: Closure) -> float | None:
 
 
 class Remembering(Optimizer):
-    """Goes along the sum of all gradients, which it keeps, with the weights, where nobody looks."""
+    """Keeps the sums of its gradients, and the weights, outside of its state."""
 
     def __init__(self, params: Any, lr: float = 1e-2) -> None:
         super().__init__(params, {"lr": lr})
@@ -41,7 +41,7 @@ class Remembering(Optimizer):
 
 
 class Polyak(Remembering):
-    """Its step is as long as the loss says."""
+    """Its step size is the loss."""
 
     @torch.no_grad()
     def step(self, closure: Closure = None) -> float | None:  # type: ignore[override]
@@ -72,22 +72,22 @@ class Adapting(Remembering):
         return loss
 
 
-def words_for(kind: type) -> tuple[str, ...]:
-    return (*CURVE, "optimizer=sgd", f"optimizer._target_=test_stepping.{kind.__name__}",
+def overrides_for(kind: type) -> tuple[str, ...]:
+    return (*CURVE, "optimizer=sgd", f"optimizer._target_=test_eligibility.{kind.__name__}",
             "optimizer.lr=0.01")  # fmt: skip
 
 
-def configs_for(kind: type, folder: Path, rates: tuple[float, ...]) -> list[dict[str, Any]]:
-    base = config_of(*words_for(kind), folder=folder)
-    base["optimizer"] = {"_target_": f"test_stepping.{kind.__name__}", "lr": 0.01}
-    return varied(base, rates, (0, 1))
+def configs_for(kind: type, folder: Path, lrs: tuple[float, ...]) -> list[dict[str, Any]]:
+    base = config_of(*overrides_for(kind), folder=folder)
+    base["optimizer"] = {"_target_": f"test_eligibility.{kind.__name__}", "lr": 0.01}
+    return varied(base, lrs, (0, 1))
 
 
-def test_an_optimizer_of_one_s_own_is_trained_together_exactly(tmp_path: Path) -> None:
-    # The first two runs diverge and go; the others move up and must keep their weights and sums.
-    outcomes = together(configs_for(Remembering, tmp_path, (10.0, 0.01)))
+def test_an_own_optimizer_is_vectorized_exactly(tmp_path: Path) -> None:
+    # The first two runs diverge; the others change their rows and must keep weights and sums.
+    outcomes = vectorized(configs_for(Remembering, tmp_path, (10.0, 0.01)))
     assert [outcome.diverged is None for outcome in outcomes] == [False, False, True, True]
-    rows, result, _ = alone(*words_for(Remembering), "seed=1", folder=tmp_path / "run")
+    rows, result, _ = individual(*overrides_for(Remembering), "seed=1", folder=tmp_path / "run")
     assert result["steps"] == 60
     assert difference(outcomes[3].rows, rows) < 1e-10
 
@@ -95,15 +95,15 @@ def test_an_optimizer_of_one_s_own_is_trained_together_exactly(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (Polyak, "steps otherwise without a closure"),
+        (Polyak, "steps differently without a closure"),
         (Noisy, "draws random numbers"),
-        (Adapting, "moves what schedules move, in each run another way"),
-        (Replacing, "puts other tensors in the gradients' places"),
+        (Adapting, "changes lr, momentum or betas by itself, differently in each run"),
+        (Replacing, "replaces the gradient tensors"),
     ],
 )
-def test_one_that_does_more_than_that_is_left_to_the_ordinary_way(
+def test_an_optimizer_that_uses_more_than_gradients_is_trained_individually(
     kind: type, reason: str, tmp_path: Path
 ) -> None:
-    groups, left = sort_out(configs_for(kind, tmp_path, (0.01,)))
+    groups, reasons = group_jobs(configs_for(kind, tmp_path, (0.01,)))
     assert not groups
-    assert left == {0: f"{kind.__name__} {reason}", 1: f"{kind.__name__} {reason}"}
+    assert reasons == {0: f"{kind.__name__} {reason}", 1: f"{kind.__name__} {reason}"}

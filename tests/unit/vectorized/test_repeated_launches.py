@@ -1,4 +1,4 @@
-"""A launcher that is called again and again, as Optuna's sweeper does with its batches."""
+"""The launcher is called several times by a sweeper with batches, such as Optuna's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Launch = Callable[..., Sequence[JobReturn]]
 
 @pytest.fixture
 def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
-    """``launch(words, ...)`` by one launcher; a list of words is a job's."""
+    """``launch(overrides, ...)`` by one launcher; a list of overrides is a job's."""
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     made: list[Vectorized] = []
     count = 0
@@ -35,32 +35,32 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     def launch(*jobs: Sequence[str]) -> Sequence[JobReturn]:
         nonlocal count
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            words = [f"hydra.sweep.dir={tmp_path}"]
-            cfg = compose("train", overrides=words, return_hydra_config=True)
+            overrides = [f"hydra.sweep.dir={tmp_path}"]
+            cfg = compose("train", overrides=overrides, return_hydra_config=True)
             if not made:
                 made.append(Vectorized(processes=2))
             context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks())
             made[0].setup(hydra_context=context, task_function=run_job, config=cfg)
             count += len(jobs)
-            return made[0].launch([[*FIXED, *words] for words in jobs], count - len(jobs))
+            return made[0].launch([[*FIXED, *overrides] for overrides in jobs], count - len(jobs))
 
     return launch
 
 
-def test_the_same_words_twice_in_a_batch_are_one_run(launch: Launch, tmp_path: Path) -> None:
+def test_the_same_overrides_twice_in_a_batch_are_one_run(launch: Launch, tmp_path: Path) -> None:
     first, again, other = launch(["optimizer=sgd"], ["optimizer=sgd"], ["optimizer=adam"])
     assert first.return_value == again.return_value != other.return_value
     assert len(list(tmp_path.glob("*/events.out.tfevents.*"))) == 2
 
 
-def test_a_process_that_has_trained_is_not_forked_any_more(
+def test_a_process_that_has_trained_is_not_forked(
     launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*args: Any) -> Any:
         raise AssertionError("forked")
 
     launch(["seed=0"])
-    monkeypatch.setattr(launcher, "share_out", forbidden)
+    monkeypatch.setattr(launcher, "fork_map", forbidden)
     returns = launch(*([f"seed={seed}"] for seed in range(1, 13)))
     assert len({done.return_value for done in returns}) == 12
 
@@ -73,7 +73,9 @@ def test_a_missing_value_is_a_failed_run_and_stops_no_other(launch: Launch) -> N
         assert values[0] == inf != values[1]
 
 
-def test_another_configuration_s_objective_is_not_told(launch: Launch, tmp_path: Path) -> None:
+def test_the_objective_of_another_configuration_is_not_returned(
+    launch: Launch, tmp_path: Path
+) -> None:
     launch([])
     (file,) = tmp_path.glob("*/.hydra/config.yaml")
     file.write_text(file.read_text("utf-8").replace("\nseed: 0", "\nseed: 1"), "utf-8")

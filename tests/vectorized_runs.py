@@ -1,4 +1,4 @@
-"""The same runs both ways: together, and one by one through the ordinary ``train``."""
+"""Trains the same runs vectorized, and individually by ``train``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from conftest import composed
-from omegaconf import OmegaConf
 
+from stepsize.config.resolve import plain
 from stepsize.train import train
-from stepsize.vectorized import Outcome, Training, sort_out
+from stepsize.vectorized import Outcome, Training, group_jobs
 
 ELEMENTWISE = (
     "sgd", "asgd", "adagrad", "adadelta", "adam", "adamw", "adamax", "nadam", "radam", "rmsprop",
@@ -25,45 +25,44 @@ _ALWAYS = ("trainer.accelerator=cpu", "logger=none")
 Rows = dict[int, dict[str, float]]
 
 
-def config_of(*words: str, folder: Path) -> dict[str, Any]:
+def config_of(*overrides: str, folder: Path) -> dict[str, Any]:
     """The whole configuration of a run, as ``Run.config`` has it."""
-    config: Any = OmegaConf.to_container(_composed(*words, folder=folder), resolve=True)
-    return config
+    return plain(_composed(*overrides, folder=folder), resolve=True)
 
 
-def _composed(*words: str, folder: Path) -> Any:
-    return composed("plots=false", *words, *_ALWAYS, folder=folder)
+def _composed(*overrides: str, folder: Path) -> Any:
+    return composed("plots=false", *overrides, *_ALWAYS, folder=folder)
 
 
 def varied(
-    base: dict[str, Any], rates: Sequence[float], seeds: Sequence[int]
+    base: dict[str, Any], lrs: Sequence[float], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """One configuration for each rate and seed; composing each takes longer than training it."""
+    """One configuration for each lr and seed; Hydra takes longer to compose one than training."""
     configs = []
-    for rate in rates:
+    for lr in lrs:
         for seed in seeds:
             config = copy.deepcopy(base)
-            config["optimizer"]["lr"] = rate
+            config["optimizer"]["lr"] = lr
             config["seed"] = config["data"]["shuffle_seed"] = seed
             configs.append(config)
     return configs
 
 
-def together(configs: Sequence[dict[str, Any]], compile: bool | None = False) -> list[Outcome]:
-    """Train them all as one program; all of them must be able to."""
-    groups, left = sort_out(configs)
-    assert not left
+def vectorized(configs: Sequence[dict[str, Any]], compile: bool | None = False) -> list[Outcome]:
+    """Train runs vectorized; all of them must be eligible."""
+    groups, reasons = group_jobs(configs)
+    assert not reasons
     outcomes: dict[int, Outcome] = {}
     for group in groups:
         outcomes.update(zip(group.numbers, Training(group, compile).run(), strict=True))
     return [outcomes[number] for number in range(len(configs))]
 
 
-def alone(*words: str, folder: Path) -> tuple[Rows, dict[str, Any], dict[str, Any]]:
-    """Train one run in the ordinary way: its rows, result and checkpoint."""
+def individual(*overrides: str, folder: Path) -> tuple[Rows, dict[str, Any], dict[str, Any]]:
+    """Train one run by ``train``: its rows, result and checkpoint."""
     import torch
 
-    train(_composed(*words, folder=folder))
+    train(_composed(*overrides, folder=folder))
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         rows = {
             int(row.pop("step")): {tag: float(value) for tag, value in row.items() if value}
@@ -74,9 +73,9 @@ def alone(*words: str, folder: Path) -> tuple[Rows, dict[str, Any], dict[str, An
 
 
 def difference(ours: Rows, theirs: Rows, optimum: float | None = None) -> float:
-    """The largest relative difference; infinite where a step or a tag is missing on one side.
+    """The largest relative difference; infinite where a step or tag is missing on one side.
 
-    A gap is known as well as the optimum that it is the distance to.
+    The error of a gap is relative to the optimum as well, which the gap is computed from.
     """
     if ours.keys() != theirs.keys():
         return math.inf
