@@ -1,4 +1,4 @@
-"""A real browser without a window, spoken to over a pipe in the DevTools protocol."""
+"""Headless Chromium, controlled over a pipe by the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tab:
     """An open page.
 
     Attributes:
-        events: all that the browser has said besides its answers.
+        events: all messages of the browser except answers to calls.
     """
 
     def __init__(self, read: int, write: int) -> None:
@@ -68,13 +68,13 @@ class Tab:
         return answer["result"].get("value")
 
     def screenshot(self, file: Path) -> None:
-        """The whole page, however long."""
+        """Save an image of the whole page."""
         answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(answer["data"]))
 
     @property
     def requested(self) -> list[str]:
-        """The addresses that the page has asked for since it was shown."""
+        """The addresses of all requests since the page was opened."""
         return [
             event["params"]["request"]["url"]
             for event in self.events
@@ -93,7 +93,7 @@ class Tab:
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
             more = os.read(self._read, 1 << 16)
-            assert more, "the browser has gone"
+            assert more, "the browser has closed the pipe"
             self._rest += more
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
@@ -101,7 +101,7 @@ class Tab:
 
 @contextmanager
 def open_tab() -> Iterator[Tab]:
-    """A browser with one tab; ends with the block."""
+    """A browser with one tab; it is closed at the end of the block."""
     assert EXECUTABLE is not None
     to_browser, from_us = os.pipe()
     to_us, from_browser = os.pipe()

@@ -1,4 +1,4 @@
-"""Writes sweep folders with invented numbers in the layout of a real sweep."""
+"""Writes sweep folders with synthetic numbers in the real layout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stepsize.report.read import read_sweep
 from stepsize.report.task import TaskComparison, compare_tasks
 
 VERSIONS = {"stepsize": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"}
-# How fast each one's gap shrinks at its best learning rate, and that learning rate.
+# How fast the gap shrinks at the best learning rate, and that learning rate.
 _BEST = {
     "sgd": (4.0, 0.1), "adam": (6.0, 0.01), "adamw": (6.02, 0.01), "nadam": (6.6, 0.01),
     "radam": (5.9, 0.01), "rmsprop": (5.0, 0.003), "adagrad": (4.5, 0.1), "lion": (5.4, 0.001),
@@ -40,14 +40,14 @@ def write_run(
     """One run's folder.
 
     Args:
-        folder: is made.
+        folder: is created.
         overrides: task, optimizer, seed and any other override.
         steps: of the whole run.
         points: logged rows.
-        known: whether the optimum is, so that there is a gap.
-        status: as in result.json; "interrupted" leaves none.
-        end: a run that is not complete stops at this step; a diverged one with nan.
-        final: the last gap; by default one that follows from the optimizer and its learning rate.
+        known: whether the optimum is known, so that there is a gap.
+        status: as in result.json; an interrupted run has none.
+        end: last step of a run that does not complete; a diverged run is nan there.
+        final: the last gap; by default a function of the optimizer and its learning rate.
         level: the optimum.
         target: of the gap, or of the loss where the optimum is not known; None for no target.
     """
@@ -126,9 +126,9 @@ def write_sweep(
     """A sweep's folder: every combination of ``varied``, with a plan.
 
     Args:
-        folder: is made.
+        folder: is created.
         varied: values by key.
-        stages: the stage by run name; "compare" otherwise.
+        stages: the stage by run name; "compare" by default.
         special: options of :func:`write_run` by run name; ``{"status": "missing"}`` writes none.
         **options: of all runs.
     """
@@ -173,7 +173,7 @@ def write_sweep(
 
 
 def compared(*folders: Path) -> list[TaskComparison]:
-    """What the report makes of these sweeps, by task."""
+    """The comparisons of these sweeps, by task."""
     rows = [run for folder in folders for run in read_sweep(folder).runs]
     return compare_tasks(rows, name_settings(rows))
 

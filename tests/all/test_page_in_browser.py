@@ -13,7 +13,7 @@ from synthetic_sweeps import write_sweep
 
 from stepsize.report.report import write_report
 
-WIDTHS = {"a telephone": 390, "a desktop": 1280}
+WIDTHS = {"a phone": 390, "a desktop": 1280}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tab() -> Iterator[Tab]:
     if headless_chromium.EXECUTABLE is None:
-        pytest.skip("needs a browser: apt-get install chromium")
+        pytest.skip(f"needs a browser: none of {', '.join(headless_chromium.NAMES)} is installed")
     with headless_chromium.open_tab() as opened:
         yield opened
 

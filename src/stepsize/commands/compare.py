@@ -10,6 +10,7 @@ The report of one folder is FOLDER/report; that of several folders is in outputs
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 
 
@@ -21,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", metavar="NAME", help="the optimizer or other choice to compare with"
     )
+    parser.add_argument(
+        "--columns", nargs="+", default=[], metavar="MODULE",
+        help="modules that add columns to stepsize.report.columns.COLUMNS",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="the report's folder")
 
 
@@ -32,6 +37,8 @@ def run(arguments: argparse.Namespace) -> Path:
     """
     from stepsize.report.report import write_report
 
+    for module in arguments.columns:
+        importlib.import_module(module)
     out = arguments.out or _default_folder(arguments.folders)
     return write_report(arguments.folders, out, baseline=arguments.baseline)
 

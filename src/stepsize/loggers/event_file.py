@@ -10,15 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-
-if TYPE_CHECKING:
-    from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 _LARGEST = float(np.finfo(np.float32).max)  # TensorBoard's scalars are float32
 _PREFIX = "events.out.tfevents."
@@ -29,7 +25,7 @@ _UINT32 = struct.Struct("<I")
 def write_event_file(
     folder: Path,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    layout: Layout | None = None,
+    layout: Summary | None = None,
 ) -> None:
     """Write curves into a new TensorBoard run.
 
@@ -39,14 +35,14 @@ def write_event_file(
     Args:
         folder: of the run; created.
         curves: ``{tag: (steps [n], values [n])}``. Values that are not finite are skipped.
-        layout: charts of the CUSTOM SCALARS tab.
+        layout: charts of the CUSTOM SCALARS tab, from ``torch.utils.tensorboard.summary``.
     """
     folder.mkdir(parents=True)
     # A running server reads a file with a later name as newer data, and not as the old file.
     with (folder / f"{_PREFIX}{time.time_ns()}.report").open("wb") as stream:
         stream.write(version_record(time.time()))
         if layout is not None:
-            stream.write(summary_record(_layout_summary(layout), 0, time.time()))
+            stream.write(summary_record(layout, 0, time.time()))
         rows: dict[int, list[Summary.Value]] = {}
         for tag, (steps, values) in curves.items():
             kept = np.abs(values) <= _LARGEST
@@ -126,20 +122,6 @@ def _checksum(data: bytes) -> bytes:
     """The masked CRC-32C of TFRecord files, little-endian."""
     crc = google_crc32c.value(data)
     return _UINT32.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _layout_summary(layout: Layout) -> Summary:
-    # tensorboard.plugins.custom_scalar.summary would do this, but it needs tensorflow.
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
-    from tensorboard.plugins.custom_scalar import metadata
-
-    value = Summary.Value(
-        tag=metadata.CONFIG_SUMMARY_TAG,
-        metadata=metadata.create_summary_metadata(),
-        tensor=TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()]),
-    )
-    return Summary(value=[value])
 
 
 def _rows(

@@ -1,1 +1,1 @@
-"""What a sweep has left behind: one table, its statistics, the report and its figures."""
+"""From run folders to a report: one table, statistics, figures, HTML and Markdown."""

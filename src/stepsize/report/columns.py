@@ -1,114 +1,96 @@
-"""The columns of the report's tables and of results.csv, in one list.
+r"""Columns of the report's tables and of ``results.csv``; append your own to ``COLUMNS``.
 
-A column of your own is one more entry. Put it into a module that your ``train.py`` imports, and
-both the report at a sweep's end and ``python -m stepsize compare`` called from there show it::
+One :class:`Column` gives a value of each run, which ``results.csv`` has, and a summary over the
+seeds of a hyperparameter setting, which ``report.html`` and ``report.md`` show. A column of your
+own is one entry::
 
-    def final_norm(run: RunRow) -> float | None:
-        return run.metric("grad_norm/default", "final")
+    from stepsize.report.columns import COLUMNS, Column
 
-    COLUMNS.append(Column("grad norm", final_norm, median_over_seeds(final_norm)))
+    def ms_per_step(run):
+        return 1000 * run.seconds / run.steps if run.finished and run.steps else None
+
+    COLUMNS.append(Column("ms per\nstep", ms_per_step, legend="Median time of a step."))
+
+A sweep imports the modules of ``allowed_packages`` before it writes its report, and
+``python -m stepsize compare FOLDER --columns my_module`` imports ``my_module``.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from stepsize.report.labels import Setting, grid_of, overrides_of, varied_keys
+from stepsize.report.document import Table
+from stepsize.report.labels import Setting, grid_of, shown_number, varied_overrides
 from stepsize.report.line_styles import Look
 from stepsize.report.read import RunRow, Sweep
 from stepsize.report.task import Entry, TaskComparison
-from stepsize.report.wording import NOTHING, bounds, number, p_value, seconds, steps
-from stepsize.stats.intervals import Interval, median_quartiles
+from stepsize.report.wording import NOTHING, bounds, listed, number, p_value, seconds, steps
+from stepsize.stats.intervals import median_quartiles
 from stepsize.stats.paired import Paired
 
-_MOST_VALUES = 12  # of one key in the grid
-_SEVERITY = ("failed", "missing", "interrupted", "diverged")  # the order of the runs with trouble
+_MAX_VALUES = 12  # of one key in the table of the grid
+_MAX_PROBLEMS = 40  # rows in the table of runs that did not complete
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    r"""A value of each run in ``results.csv``, and its summary in the table of settings.
 
     Attributes:
-        title: its heading in a table, where a line break splits it.
-        value: its cell in ``results.csv``, from a run; None where the file does not have it.
-        cell: its cell in a table, from what the row stands for: an :class:`Entry` (a hyperparameter
-            setting on a task) in ``COLUMNS``. In Markdown. None where the table does not have it.
-        explanation: a sentence of the legend below the table; may be empty.
-        name: its heading in ``results.csv``; the title by default.
-        is_number: whether the table aligns it to the right.
-        shown: whether the table of a task has it.
+        title: heading in the table; ``\n`` breaks the line.
+        of_run: value of a run of any status for ``results.csv``, None for an empty cell. Without
+            this function the column is not in ``results.csv``.
+        of_setting: text or number of a hyperparameter setting for the table; by default the median
+            of ``of_run`` over the seeds that completed or diverged.
+        legend: sentence below the table that explains the column.
+        csv: heading in ``results.csv``; by default the title on one line.
+        shown: whether the table of a task has the column.
     """
 
     title: str
-    value: Callable[[RunRow], Any] | None = None
-    cell: Callable[[Any], str] | None = None
-    explanation: str = ""
-    name: str = ""
-    is_number: bool = True
+    of_run: Callable[[RunRow], Any] | None = None
+    of_setting: Callable[[Entry], str | float | None] | None = None
+    legend: str | Callable[[TaskComparison], str] = ""
+    csv: str | None = None
     shown: Callable[[TaskComparison], bool] = lambda comparison: True
 
+    def cell(self, entry: Entry) -> str:
+        """The text of a hyperparameter setting's cell."""
+        value = self.of_setting(entry) if self.of_setting else self._median(entry)
+        return value if isinstance(value, str) else number(value)
 
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        columns: whose titles and alignment it has.
-        rows: cells in Markdown.
-        looks: of each row, how its line is drawn in the figures; None for no key.
-        strong: whether the first row stands out.
-    """
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-    looks: Sequence[Look | None] = ()
-    strong: bool = False
+    def _median(self, entry: Entry) -> float | None:
+        assert self.of_run is not None
+        values = [self.of_run(run) for run in entry.runs if run.finished]
+        known = [value for value in values if value is not None]
+        return median_quartiles(known)[1] if known else None
 
 
-def median_over_seeds(value: Callable[[RunRow], float | None]) -> Callable[[Entry], str]:
-    """A cell with the median of a run's value over the seeds of a hyperparameter setting.
-
-    The cell is a dash where a seed diverged, because it is not known how bad that is, where a
-    finished run has no such value, and where no run has finished.
-    """
-
-    def cell(entry: Entry) -> str:
-        finished = [run for run in entry.runs if run.finished]
-        known = [v for v in map(value, finished) if v is not None]
-        if not known or entry.count("diverged") or len(known) < len(finished):
-            return NOTHING
-        return number(median_quartiles(known)[1])
-
-    return cell
+def _for_csv(*attributes: str) -> list[Column]:
+    """Attributes of a run that only ``results.csv`` has."""
+    return [Column(name, attrgetter(name), shown=lambda comparison: False) for name in attributes]
 
 
-def _count_of(title: str, status: str, always: bool = False) -> Column:
+def _count(status: str, shown: bool = False) -> Column:
+    """The number of runs with a status; hidden if it is 0 everywhere, unless always shown."""
     return Column(
-        title,
-        cell=lambda entry: str(entry.count(status)),
-        shown=lambda comparison: always or any(e.count(status) for e in comparison.entries),
+        status,
+        of_setting=lambda entry: str(entry.count(status)),
+        shown=lambda comparison: shown or any(e.count(status) for e in comparison.entries),
     )
 
 
-def _mean_in(title: str, log: bool) -> Column:
+def _mean(title: str, interval: str, log: bool) -> Column:
     return Column(
         title,
-        cell=lambda entry: number(entry.mean.center) if entry.mean else NOTHING,
+        of_setting=lambda entry: entry.mean.center if entry.mean else None,
+        legend=f"If a run diverged, no mean is given. The interval is {interval}.",
         shown=lambda comparison: comparison.measure.log == log,
-    )
-
-
-def _interval_in(explanation: str, log: bool) -> Column:
-    return Column(
-        "its 95%\ninterval",
-        cell=lambda entry: bounds(entry.mean) or NOTHING,
-        explanation=explanation,
-        shown=lambda comparison: comparison.measure.log == log and comparison.seed_matters,
     )
 
 
@@ -116,140 +98,80 @@ def _has_target(comparison: TaskComparison) -> bool:
     return any(entry.target_steps for entry in comparison.entries)
 
 
-def _overrides(runs: Sequence[RunRow]) -> list[Column]:
-    """A column of results.csv for each override that varies."""
-
-    def value(key: str) -> Callable[[RunRow], str | None]:
-        return lambda run: overrides_of(run).get(key)
-
-    return [Column(key, value(key)) for key in varied_keys(runs)]
+def _hits(entry: Entry) -> str:
+    return f"{entry.hits}/{len(entry.target_steps)}" if entry.target_steps else NOTHING
 
 
-def _metric(tag: str, which: str) -> Callable[[RunRow], float | None]:
-    return lambda run: run.metric(tag, which)
+def _target_legend(comparison: TaskComparison) -> str:
+    targets = [run.target for run in comparison.runs if run.target is not None]
+    named = {f"{target.metric} of {shown_number(str(target.value))}" for target in targets}
+    return f"Hits are the runs that met the target: {listed(sorted(named))}."
 
 
-def _metrics(runs: Sequence[RunRow]) -> list[Column]:
-    """Two columns of results.csv for each main metric: its final and its best value."""
-    return [
-        Column(f"{tag} {which}", _metric(tag, which))
-        for tag in main_tags(runs)
-        for which in ("final", "best")
-    ]
-
-
-# A function stands for the columns that it makes of all runs.
-COLUMNS: list[Column | Callable[[Sequence[RunRow]], list[Column]]] = [
-    Column("sweep", lambda run: run.sweep),
-    Column("run", lambda run: run.run),
-    Column("setting", lambda run: run.label, lambda entry: entry.setting.label, is_number=False),
+# The first column of every table is the hyperparameter setting.
+COLUMNS: list[Column] = [
+    *_for_csv("sweep", "run", "stage", "status", "reason", "task", "optimizer", "scheduler"),
+    *_for_csv("param_groups", "seed", "lr"),
     Column(
         "n",
-        cell=lambda entry: str(entry.n),
-        explanation="n is the number of seeds that completed or diverged.",
+        of_setting=lambda entry: str(entry.n),
+        legend="n is the number of seeds whose run completed or diverged.",
     ),
-    _count_of("diverged", "diverged", always=True),  # readers look for these two
-    _count_of("failed", "failed", always=True),
-    _count_of("interrupted", "interrupted"),
-    _count_of("missing", "missing"),
-    Column("stage", lambda run: run.stage),
-    Column("status", lambda run: run.status),
-    Column("reason", lambda run: run.reason),
-    Column("task", lambda run: run.task),
-    Column("optimizer", lambda run: run.optimizer),
-    Column("scheduler", lambda run: run.scheduler),
-    Column("param_groups", lambda run: run.param_groups),
-    Column("seed", lambda run: run.seed),
-    Column("lr", lambda run: run.lr),
-    _overrides,
-    Column("steps", lambda run: run.steps),
-    Column("seconds", lambda run: run.seconds),
-    Column("monitor", lambda run: run.monitor),
-    Column("mode", lambda run: run.mode),
-    Column("objective", lambda run: run.objective),
-    Column("optimum", lambda run: run.optimum),
+    _count("diverged", shown=True),
+    _count("failed", shown=True),
+    _count("interrupted"),
+    _count("missing"),
+    *_for_csv("steps", "monitor", "mode", "objective", "optimum"),
     Column(
         "final\nmedian",
-        cell=lambda entry: number(entry.median),
-        explanation="A diverged run counts as infinitely bad in medians and gives no mean.",
+        of_setting=attrgetter("median"),
+        legend="The median counts a diverged run as infinitely bad.",
     ),
-    _mean_in("final\ngeo. mean", log=True),
-    _mean_in("final\nmean", log=False),
-    _interval_in("The interval is Student's t interval, computed on log values.", log=True),
-    _interval_in("The interval is Student's t interval.", log=False),
-    Column("best\nmedian", cell=lambda entry: number(entry.best)),
-    _metrics,
-    Column("target_metric", lambda run: run.target and run.target.metric),
-    Column("target_value", lambda run: run.target and run.target.value),
+    _mean("final\ngeo. mean", "Student's t interval, computed from the logarithms", log=True),
+    _mean("final\nmean", "Student's t interval", log=False),
     Column(
-        "hits",
-        cell=lambda e: f"{e.hits}/{len(e.target_steps)}" if e.target_steps else NOTHING,
-        explanation="Hits are the runs that reached the target.",
-        shown=_has_target,
+        "95% interval\nof the mean",
+        of_setting=lambda entry: bounds(entry.mean),
+        shown=lambda comparison: comparison.seed_matters,
     ),
+    Column(
+        "best\nmedian",
+        of_setting=attrgetter("best"),
+        legend="Best is the best value during a run.",
+    ),
+    *_for_csv("target_metric", "target_value"),
+    Column("hits", of_setting=_hits, legend=_target_legend, shown=_has_target),
     Column(
         "steps to\ntarget",
-        lambda run: run.target_steps,
+        attrgetter("target_steps"),
         lambda entry: steps(entry.median_target_steps),
-        "Steps to target is a median in which a miss counts as infinite.",
-        name="target_steps",
+        legend="Steps to target are the median; a miss counts as infinite.",
+        csv="target_steps",
         shown=_has_target,
     ),
     Column(
         "time",
-        cell=lambda entry: seconds(entry.seconds),
-        explanation="Time is the median duration of a run.",
+        attrgetter("seconds"),
+        lambda entry: seconds(entry.seconds),
+        legend="Time is the median duration of a run.",
+        csv="seconds",
     ),
-    Column("config_hash", lambda run: run.config_hash),
-]
-
-
-def _table_columns(comparison: TaskComparison) -> list[Column]:
-    columns = [c for c in COLUMNS if isinstance(c, Column) and c.cell is not None]
-    return [column for column in columns if column.shown(comparison)]
-
-
-def legend(comparison: TaskComparison) -> str:
-    """What the columns of :func:`settings_table` mean, as one paragraph."""
-    return " ".join(c.explanation for c in _table_columns(comparison) if c.explanation)
-
-
-def write_results(file: Path, runs: Sequence[RunRow], settings: Sequence[Setting]) -> None:
-    """Write a CSV row for each run of each sweep, whatever its status.
-
-    A cell is empty where there is no value: a metric that is not finite, the learning rate of an
-    optimizer without one. ``target_steps`` is ``inf`` where the target was missed. ``final`` and
-    ``best`` are the logged values, those of diverged runs too.
-
-    Args:
-        file: to write.
-        runs: of all sweeps.
-        settings: of each run, in the same order.
-    """
-    runs = [replace(run, label=s.label) for run, s in zip(runs, settings, strict=True)]
-    groups = [[c] if isinstance(c, Column) else c(runs) for c in COLUMNS]
-    columns = [column for group in groups for column in group]
-    values = [(c.name or c.title, c.value) for c in columns if c.value is not None]
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(name for name, _ in values)
-        table.writerows([value(run) for _, value in values] for run in runs)
-
-
-def _table(
-    columns: Sequence[Column], items: Sequence[Any], looks: Sequence[Look | None] = ()
-) -> Table:
-    rows = [[column.cell(item) for column in columns if column.cell] for item in items]
-    return Table(columns, rows, looks)
+    *_for_csv("config_hash"),
+]  # fmt: skip
 
 
 def settings_table(
     comparison: TaskComparison, entries: Sequence[Entry], looks: Mapping[str, Look]
 ) -> Table:
-    """One row for each hyperparameter setting, the best first."""
-    keys = [looks.get(entry.setting.label) for entry in entries]
-    table = _table(_table_columns(comparison), entries, keys)
-    return replace(table, strong=len(entries) > 1)
+    """One row per hyperparameter setting, the best first."""
+    shown = [column for column in COLUMNS if column.shown(comparison)]
+    return _table(shown, entries, looks, strong=len(entries) > 1)
+
+
+def legend(comparison: TaskComparison) -> str:
+    """The sentences that explain the columns of :func:`settings_table`."""
+    texts = [column.legend for column in COLUMNS if column.shown(comparison)]
+    return " ".join(text if isinstance(text, str) else text(comparison) for text in texts if text)
 
 
 def other_metrics_table(
@@ -257,18 +179,78 @@ def other_metrics_table(
 ) -> Table | None:
     """The median final value of the metrics that do not rank the task; None without any."""
     tags = [tag for tag in main_tags(comparison.runs) if tag != comparison.measure.tag]
-    if not tags:
-        return None
-    columns = [Column("setting", cell=lambda entry: entry.setting.label, is_number=False)]
-    columns += [Column(tag, cell=median_over_seeds(_metric(tag, "final"))) for tag in tags]
-    return _table(columns, entries, [looks.get(entry.setting.label) for entry in entries])
+    return _table(list(map(_final, tags)), entries, looks) if tags else None
+
+
+def _table(
+    columns: Sequence[Column],
+    entries: Sequence[Entry],
+    looks: Mapping[str, Look],
+    strong: bool = False,
+) -> Table:
+    rows = [[entry.setting.label, *(column.cell(entry) for column in columns)] for entry in entries]
+    return Table(
+        ["setting", *(column.title for column in columns)],
+        rows,
+        "l" + "r" * len(columns),
+        [looks.get(row[0]) for row in rows],
+        strong,
+    )
 
 
 def main_tags(runs: Sequence[RunRow]) -> list[str]:
-    """The tags of losses, gaps and scores, without ``grad_norm/...`` and the like."""
+    """The tags of losses, gaps and scores; not of norms and learning rates."""
     tags = dict.fromkeys(tag for run in runs for tag in run.metrics)
-    main = [tag for tag in tags if tag.split("/")[0] in ("train", "val", "test")]
-    return [tag for tag in main if tag != "train/log10_gap"]
+    return [
+        tag
+        for tag in tags
+        if tag.split("/")[0] in ("train", "val", "test") and tag != "train/log10_gap"
+    ]
+
+
+def _final(tag: str) -> Column:
+    """The final value of a metric; no median where a run diverged or lacks the metric."""
+
+    def of_run(run: RunRow) -> float | None:
+        return run.metrics.get(tag, {}).get("final")
+
+    def of_setting(entry: Entry) -> float | None:
+        values = [
+            None if run.status == "diverged" else of_run(run) for run in entry.runs if run.finished
+        ]
+        known = [value for value in values if value is not None]
+        return median_quartiles(known)[1] if known and len(known) == len(values) else None
+
+    return Column(tag, of_run, of_setting, csv=f"{tag} final")
+
+
+def _best(tag: str) -> Column:
+    return Column(f"{tag} best", lambda run: run.metrics.get(tag, {}).get("best"))
+
+
+def write_results(file: Path, rows: Sequence[RunRow], settings: Sequence[Setting]) -> None:
+    """Write ``results.csv``: every run of every sweep, whatever its status.
+
+    A cell is empty without a value: one that was not finite, or a learning rate that
+    an optimizer does not have. ``target_steps`` is ``inf`` for a miss. ``final`` and ``best`` are
+    as logged, also in diverged runs: see ``status``.
+
+    Args:
+        file: to write.
+        rows: the runs.
+        settings: the hyperparameter setting of each run.
+    """
+    columns = [column for column in COLUMNS if column.of_run is not None]
+    columns += [column for tag in main_tags(rows) for column in (_final(tag), _best(tag))]
+    overrides = varied_overrides(rows)
+    keys = list(dict.fromkeys(key for given in overrides for key in given))
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        titles = [column.csv or column.title.replace("\n", " ") for column in columns]
+        table.writerow(["setting", *titles, *keys])
+        for row, setting, given in zip(rows, settings, overrides, strict=True):
+            values = [column.of_run(row) for column in columns if column.of_run]
+            table.writerow([setting.label, *values, *map(given.get, keys)])
 
 
 def differences_table(
@@ -276,64 +258,65 @@ def differences_table(
     pairs: Mapping[str, tuple[Paired, float | None]],
     looks: Mapping[str, Look],
 ) -> Table:
-    """One row for each hyperparameter setting that is compared with the baseline."""
+    """One row per hyperparameter setting that is compared with the baseline."""
     ratio = all(pair.scale == "ratio" for pair, _ in pairs.values())
-    matters = comparison.seed_matters
-    columns = [
-        Column("setting", cell=lambda row: row[0], is_number=False),
-        Column("n", cell=lambda row: str(row[1].n)),
-        Column(
-            "ratio" if ratio else "difference", cell=lambda row: number(row[1].ratio_or_difference)
-        ),
-        Column("95% interval", cell=lambda row: _interval(row[1]) if matters else NOTHING),
-        Column("seeds\nwon", cell=lambda row: f"{row[1].wins}/{row[1].n}"),
-        Column("p\n(Holm)", cell=lambda row: p_value(row[2]) if matters else NOTHING),
-        Column("verdict", cell=lambda row: verdict(comparison, *row[1:]), is_number=False),
+    titles = [
+        "setting", "n", "ratio" if ratio else "difference", "95% interval", "seeds\nwon",
+        "p\n(Holm)", "verdict",
+    ]  # fmt: skip
+    rows = [
+        [
+            label,
+            str(pair.n),
+            number(pair.ratio_or_difference),
+            bounds(pair) if comparison.seed_matters else NOTHING,
+            f"{pair.wins}/{pair.n}",
+            p_value(adjusted) if comparison.seed_matters else NOTHING,
+            verdict(comparison, pair, adjusted),
+        ]
+        for label, (pair, adjusted) in pairs.items()
     ]
-    rows = [(label, pair, adjusted) for label, (pair, adjusted) in pairs.items()]
-    return _table(columns, rows, [looks.get(label) for label in pairs])
-
-
-def _interval(pair: Paired) -> str:
-    if pair.low is None or pair.high is None:
-        return NOTHING
-    return bounds(Interval(0.0, pair.low, pair.high, pair.n)) or NOTHING
+    return Table(titles, rows, "lrrrrrl", [looks.get(label) for label in pairs])
 
 
 def verdict(comparison: TaskComparison, pair: Paired, adjusted: float | None) -> str:
-    """The verdict of one comparison, after the correction for their number."""
+    """What can be claimed of a comparison, adjusted for all comparisons of the table."""
     if pair.verdict == "identical":
         return "identical"
     if not comparison.seed_matters:
         return "exact: the seed has no effect"
     if pair.n == 0:
-        return "no seed in common"
+        return "no common seed"
     if pair.verdict in ("better", "worse") and not comparison.claims(pair, adjusted):
-        return "not distinguishable after Holm's correction"
+        return "not significant after Holm's correction"
     return f"**{pair.verdict}**" if comparison.claims(pair, adjusted) else pair.verdict
 
 
 def grid_table(runs: Sequence[RunRow]) -> Table:
-    """Every key that was given a value, with its values."""
+    """Every key that was overridden, with its values."""
     rows = []
     for key, values in grid_of(runs).items():
         if values == ["none"]:
             continue
-        more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
-        shown = ", ".join(f"`{value}`" for value in values[:_MOST_VALUES]) + more
+        more = f" and {len(values) - _MAX_VALUES} more" if len(values) > _MAX_VALUES else ""
+        shown = ", ".join(f"`{value}`" for value in values[:_MAX_VALUES]) + more
         rows.append([f"`{key}`", str(len(values)), shown])
-    columns = [Column("key", is_number=False), Column("values"), Column("which", is_number=False)]
-    return Table(columns, rows)
+    return Table(["key", "values", "which"], rows, "lrl")
 
 
-def trouble_table(sweeps: Sequence[Sweep], most: int = 40) -> tuple[Table, int]:
-    """Each run that did not complete, with its reason, and how many rows the table skips."""
-    several = len(sweeps) > 1
+def trouble_table(sweeps: Sequence[Sweep]) -> tuple[Table, int]:
+    """Runs that did not complete, with the reason; and the number of rows beyond the limit."""
+    order = ("failed", "missing", "interrupted", "diverged")
     rows = [
-        [f"{run.sweep}/{run.run}" if several else run.run, run.status, run.reason or NOTHING]
+        [
+            f"{run.sweep}/{run.run}" if len(sweeps) > 1 else run.run,
+            run.status,
+            run.reason or NOTHING,
+        ]
         for sweep in sweeps
-        for run in sorted(sweep.runs, key=lambda run: (*_SEVERITY, run.status).index(run.status))
-        if run.status != "completed"
+        for status in order
+        for run in sweep.runs
+        if run.status == status
     ]
-    columns = [Column(title, is_number=False) for title in ("run", "status", "reason")]
-    return Table(columns, rows[:most]), max(len(rows) - most, 0)
+    table = Table(["run", "status", "reason"], rows[:_MAX_PROBLEMS], "lll")
+    return table, max(len(rows) - _MAX_PROBLEMS, 0)

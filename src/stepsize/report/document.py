@@ -1,37 +1,59 @@
-"""The parts of a report, and their rendering as one HTML page and as Markdown."""
+"""The parts of a report, and how they become ``report.html`` and ``report.md``.
+
+The text of all parts is Markdown: paragraphs, lists, fenced code, `code` and ``**strong**``. Any
+other syntax is shown as it stands, because labels and error messages may look like it.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
-from stepsize.plots.style import (
-    BLUE,
-    FAINT,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-)
+from stepsize.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.report.answer import Answer
-from stepsize.report.columns import Table
 from stepsize.report.figures.panel import Panel, svg
+from stepsize.report.line_styles import Look
+
+# The colours of figures, and the variables in page.css that replace them, in light and in dark.
+_CSS_VARIABLES = {
+    INK: "ink", GREY: "muted", FAINT: "faint", "#FFFFFF": "paper", BLUE: "blue",
+    VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
+}  # fmt: skip
+_COLOUR = re.compile("|".join(_CSS_VARIABLES), re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Note:
-    """A remark on the part above it, in Markdown and in small grey letters."""
+class Text:
+    """Blocks of Markdown.
 
-    text: str
+    Attributes:
+        markdown: paragraphs, lists and fenced code.
+        quiet: whether it is a note to the part above it, in smaller type.
+    """
+
+    markdown: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        titles: of the columns.
+        rows: cells as text.
+        align: "l" or "r" for each column.
+        looks: of each row, how its line is drawn in the figures; None for no sample of the line.
+        strong: whether the first row stands out.
+    """
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    align: str
+    looks: Sequence[Look | None] = ()
+    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,9 +62,9 @@ class Figure:
 
     Attributes:
         name: of its PNG, without the ending; unique in the report.
-        alt: what it shows, for those who cannot see it.
-        wide: for a desktop, and for the PNG; None where there are panels.
-        narrow: for a telephone; None where there are panels.
+        alt: description for readers who cannot see it.
+        wide: for a desktop, and for the PNG; None if there are panels.
+        narrow: for a phone.
         panels: small ones, side by side.
     """
 
@@ -55,13 +77,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Folded:
-    """Parts below a summary line that a click opens."""
+    """Parts that the page shows on a click on their summary."""
 
     summary: str
     parts: Sequence[Part]
 
 
-Part = str | Note | Table | Figure | Folded  # a str is a block of Markdown
+Part = Text | Table | Figure | Folded
 
 
 @dataclass(frozen=True)
@@ -69,9 +91,9 @@ class Chapter:
     """A heading and the parts below it.
 
     Attributes:
-        title: of the heading.
+        title: text of the heading.
         parts: in order.
-        level: of the heading: 2, or 3 where it belongs to the chapter before.
+        level: of the heading: 2, or 3 for a section of the chapter before.
     """
 
     title: str
@@ -81,13 +103,13 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report.
+    """A report.
 
     Attributes:
-        title: the sweeps' names.
+        title: the names of the sweeps.
         facts: numbers of runs, hyperparameter settings, seeds and statuses.
-        answers: ``(task, answer)`` of each task.
-        chapters: in order.
+        answers: by task.
+        chapters: all else.
     """
 
     title: str
@@ -96,76 +118,80 @@ class Document:
     chapters: Sequence[Chapter]
 
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-# The CSS variable of each colour of the figures, so that they follow the page's light or dark.
-_VARIABLES = {
-    INK: "ink", GREY: "muted", FAINT: "faint", "#FFFFFF": "paper", BLUE: "blue",
-    VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
-}  # fmt: skip
-_COLOUR = re.compile("|".join(_VARIABLES), re.IGNORECASE)
+def bullets(items: Sequence[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {item}" for item in items)
 
 
 def render_page(document: Document) -> str:
-    """The HTML page, which loads nothing: no script, no font, no request."""
-    style = Markup(files("stepsize.report").joinpath("page.css").read_text("utf-8"))
-    return _templates().get_template("page.html.j2").render(document=document, style=style)
+    """The report as one HTML file that loads nothing: no script, no font, no image."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    text = MarkdownIt("zero").enable(["backticks", "emphasis", "fence", "list"])
+    names = (f"figure{number}" for number in itertools.count(1))
+    environment = Environment(
+        loader=PackageLoader("stepsize", "report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "markdown": lambda block: Markup(text.render(block)),
+        "inline": lambda line: Markup(text.renderInline(line)),
+        "svg": lambda panel: Markup(_in_css_colours(svg(panel, next(names)))),
+        "colour": lambda look: _in_css_colours(look.colour),
+        "kind": lambda part: type(part).__name__,
+        "anchor": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+    }
+    return environment.get_template("page.html.j2").render(document=document)
+
+
+def _in_css_colours(text: str) -> str:
+    return _COLOUR.sub(lambda match: f"var(--{_CSS_VARIABLES[match[0].upper()]})", text)
 
 
 def render_markdown(document: Document) -> str:
-    """The Markdown text; its tables are aligned, so that it is readable without a viewer."""
-    text = _templates().get_template("report.md.j2").render(document=document)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    """The report as Markdown with aligned tables, to be read in a terminal too."""
+    return "\n\n".join(_blocks(document)) + "\n"
 
 
-@cache
-def _templates() -> Environment:
-    """The templates; those that end in ``.html.j2`` escape every value that is not Markup."""
-    from jinja2 import Environment, PackageLoader
-    from markdown_it import MarkdownIt
-
-    blocks = MarkdownIt("commonmark", {"html": False}).disable(["link", "image", "autolink"])
-    inline = MarkdownIt("zero").enable(["backticks", "emphasis"])
-    environment = Environment(
-        loader=PackageLoader("stepsize.report"),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "aligned": _aligned,
-        "anchor": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
-        "inline": lambda text: Markup(inline.renderInline(text)),
-        "kind": lambda part: type(part).__name__,
-        "markdown": lambda text: Markup(blocks.render(text)),
-        "page_colours": _page_colours,
-        "svg": _svg,
-    }
-    return environment
+def _blocks(document: Document) -> Iterator[str]:
+    yield f"# {document.title}"
+    yield ", ".join(document.facts)
+    for task, answer in document.answers:
+        yield f"**{task}**: {answer.headline}"
+        if answer.sentences:
+            yield " ".join(answer.sentences)
+        if answer.caveats:
+            yield bullets(answer.caveats)
+    for chapter in document.chapters:
+        yield f"{'#' * chapter.level} {chapter.title}"
+        for part in chapter.parts:
+            yield from _part_blocks(part)
 
 
-def _svg(panel: Panel, name: str) -> Markup:
-    return Markup(_page_colours(svg(panel, name)))
+def _part_blocks(part: Part) -> Iterator[str]:
+    if isinstance(part, Text):
+        yield part.markdown
+    elif isinstance(part, Table):
+        yield _markdown_table(part)
+    elif isinstance(part, Figure):
+        yield f"![{part.alt}]({part.name}.png)"
+    else:
+        yield f"{part.summary}:"
+        for inner in part.parts:
+            yield from _part_blocks(inner)
 
 
-def _page_colours(text: str) -> str:
-    return _COLOUR.sub(lambda match: f"var(--{_VARIABLES[match[0].upper()]})", text)
-
-
-def _aligned(table: Table) -> str:
-    """A Markdown table whose columns have one width each."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in table.rows]
-    titles = [column.title.replace("\n", " ") for column in table.columns]
-    widths = [max(3, *(len(row[i]) for row in [titles, *rows])) for i in range(len(titles))]
-    numbers = [column.is_number for column in table.columns]
-    rule = ["-" * (w - 1) + (":" if n else "-") for w, n in zip(widths, numbers, strict=True)]
-    return "\n".join(
-        "| "
-        + " | ".join(
-            cell.rjust(width) if is_number else cell.ljust(width)
-            for cell, width, is_number in zip(row, widths, numbers, strict=True)
-        )
-        + " |"
-        for row in [titles, rule, *rows]
-    )
+def _markdown_table(table: Table) -> str:
+    titles = [title.replace("\n", " ") for title in table.titles]
+    rows = [titles, *([cell.replace("|", "\\|") for cell in row] for row in table.rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * (width - 1) + ("-" if side == "l" else ":")
+            for width, side in zip(widths, table.align, strict=True)]  # fmt: skip
+    lines = []
+    for row in (titles, rule, *rows[1:]):
+        cells = zip(row, widths, table.align, strict=True)
+        padded = [cell.ljust(n) if side == "l" else cell.rjust(n) for cell, n, side in cells]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)

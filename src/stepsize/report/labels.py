@@ -1,32 +1,33 @@
-"""Short names of hyperparameter settings, from what varies: ``adam lr=0.01``."""
+"""Hyperparameter settings and their short names, such as ``adam lr=0.01``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stepsize.report.read import RunRow
 
-# Keys that name a run or say where its files go, and do not change what it computes. The task and
-# the seed do, but they are no part of a hyperparameter setting.
-_NOT_A_SETTING = (
+# Overrides that name a run or say how it runs, not what it computes; and the task and the seed,
+# which are compared separately.
+_NO_HYPERPARAMETERS = (
     "task", "seed", "name", "sweep", "logger", "ckpt_path", "overwrite", "fail_fast", "hydra",
 )  # fmt: skip
 _RECIPE = ("optimizer", "scheduler", "param_groups")
 _WITHOUT = {"scheduler": "no schedule", "param_groups": "no groups"}
 _NONE = ("none", "None")
 LR = "optimizer.lr"
+DEFAULT = "default"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A hyperparameter setting: all that a run computes with, except its task and its seed.
+    """A hyperparameter setting: all that varies between runs except the task and the seed.
 
     Attributes:
-        method: names of the optimizer, schedule, groups and other config files that vary.
+        method: the optimizer, schedule, parameter groups and other config files that vary.
         label: the method and the numbers that vary.
         values: ``(key, value)`` of everything that varies, sorted by key.
-        optimizer: its name.
+        optimizer: name of the optimizer.
     """
 
     method: str
@@ -34,90 +35,80 @@ class Setting:
     values: tuple[tuple[str, str], ...]
     optimizer: str
 
-    def value(self, key: str) -> str | None:
-        """The value of a key that varies, as it is shown; None for any other key."""
-        return dict(self.values).get(key)
-
     def marked(self, mark: str) -> Setting:
-        """The same setting with ``mark`` after its label, to distinguish it from its namesake."""
-        values = (*self.values, ("", mark))
-        return Setting(self.method, f"{self.label} {mark}", values, self.optimizer)
+        """The same setting with a mark that distinguishes it from one with the same label."""
+        return replace(self, label=f"{self.label} {mark}", values=(*self.values, ("", mark)))
 
 
 def name_settings(rows: Sequence[RunRow]) -> list[Setting]:
     """The hyperparameter setting of each run, named by what varies among all of them."""
-    overrides = [overrides_of(row) for row in rows]
-    keys = {key for each in overrides for key in each} | set(_RECIPE)
+    overrides = [_overrides(row) for row in rows]
+    keys = {key for given in overrides for key in given} | set(_RECIPE)
     filled = [
-        {key: _filled(key, each, row) for key in keys}
-        for each, row in zip(overrides, rows, strict=True)
+        {key: _value(key, given, row) for key in keys}
+        for given, row in zip(overrides, rows, strict=True)
     ]
     varied = sorted(key for key in keys if len({values[key] for values in filled}) > 1)
     short = _short_names(varied)
     return [
-        _setting(row.optimizer, {key: values[key] for key in varied}, values, short)
+        _setting(row.optimizer, varied, values, short)
         for row, values in zip(rows, filled, strict=True)
     ]
 
 
 def shown_number(text: str) -> str:
-    """A number in its shortest form (0.001 for 1e-3); any other text unchanged."""
+    """A number in its shortest form, so that 1e-3 is 0.001; any other text unchanged."""
     try:
-        number = float(text)
+        text = f"{float(text):.6g}"
     except ValueError:
         return text
-    text = f"{number:.6g}"
     mantissa, exponent, power = text.partition("e")
     return f"{mantissa}e{int(power)}" if exponent else text
 
 
 def grid_of(rows: Iterable[RunRow]) -> dict[str, list[str]]:
-    """All values of each overridden key, in the order of their first appearance."""
+    """Every value of every overridden key, in the order of its first appearance."""
     grid: dict[str, dict[str, None]] = {}
     for row in rows:
-        given = {
-            "task": row.task,
-            **{key: getattr(row, key) for key in _RECIPE},
-            **overrides_of(row),
-        }
-        if row.seed is not None:
-            given["seed"] = str(row.seed)
-        for key, value in given.items():
+        recipe = {key: getattr(row, key) for key in ("task", *_RECIPE)}
+        seed = {} if row.seed is None else {"seed": str(row.seed)}
+        for key, value in {**recipe, **_overrides(row), **seed}.items():
             grid.setdefault(key, {})[value] = None
     return {key: list(values) for key, values in grid.items()}
 
 
-def varied_keys(rows: Sequence[RunRow]) -> list[str]:
-    """The overridden keys whose values differ among runs, without the learning rate."""
-    overrides = [overrides_of(row) for row in rows]
-    keys = dict.fromkeys(key for each in overrides for key in each if key != LR)
-    return [key for key in keys if len({each.get(key) for each in overrides}) > 1]
+def varied_overrides(rows: Sequence[RunRow]) -> list[dict[str, str]]:
+    """The overrides of each run whose values differ between runs, without the learning rate."""
+    overrides = [_overrides(row) for row in rows]
+    keys = dict.fromkeys(key for given in overrides for key in given if key != LR)
+    varied = [key for key in keys if len({given.get(key) for given in overrides}) > 1]
+    return [{key: given[key] for key in varied if key in given} for given in overrides]
 
 
-def overrides_of(row: RunRow) -> dict[str, str]:
-    """The overrides of a run by key, without those that name it or choose its recipe."""
+def _overrides(row: RunRow) -> dict[str, str]:
+    """A run's overrides of hyperparameters, without the choices of optimizer, schedule, groups."""
     found = {}
     for override in row.overrides:
         key, _, value = override.lstrip("+").partition("=")
         top = key.partition("/")[0].partition(".")[0]
         if key.startswith("~"):
             key, value = key.lstrip("~"), "removed"
-        if top in _NOT_A_SETTING or key in _RECIPE or key.endswith("._target_"):
+        if top in _NO_HYPERPARAMETERS or key in _RECIPE or key.endswith("._target_"):
             continue
         found[key] = shown_number(value)
     return found
 
 
-def _filled(key: str, overrides: Mapping[str, str], row: RunRow) -> str:
+def _value(key: str, overrides: Mapping[str, str], row: RunRow) -> str:
     if key in _RECIPE:
         return str(getattr(row, key))
     if key == LR and row.lr is not None:
         return shown_number(str(row.lr))
-    return overrides.get(key, "default")
+    return overrides.get(key, DEFAULT)
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest ending of each dotted key that no other key has."""
+    """The shortest end of each dotted key that no other key shares."""
     short = {}
     for key in keys:
         parts = key.split(".")
@@ -130,26 +121,28 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _setting(
-    optimizer: str, varied: Mapping[str, str], every: Mapping[str, str], short: Mapping[str, str]
+    optimizer: str, varied: Sequence[str], values: Mapping[str, str], short: Mapping[str, str]
 ) -> Setting:
-    names = [_last(varied[key]) for key in _RECIPE if varied.get(key, "none") not in _NONE]
-    files = [key for key in varied if key not in _RECIPE and _is_file(key, varied[key])]
-    names += [f"{key}={varied[key]}" for key in files]
+    chosen = [key for key in _RECIPE if key in varied and values[key] not in _NONE]
+    files = [key for key in varied if key not in _RECIPE and _is_file(key, values[key])]
+    names = [_class_name(values[key]) for key in chosen] + [f"{k}={values[k]}" for k in files]
     if not names:
-        named = [_WITHOUT[key] for key in _RECIPE if key in varied and key in _WITHOUT]
-        names = named or [_last(every[key]) for key in _RECIPE if every[key] not in _NONE]
+        names = [_WITHOUT[key] for key in _RECIPE if key in varied and key in _WITHOUT]
+    if not names:
+        names = [_class_name(values[key]) for key in _RECIPE if values[key] not in _NONE]
     method = " ".join(names)
-    numbers = [f"{short[key]}={varied[key]}" for key in varied if key not in (*_RECIPE, *files)]
-    return Setting(method, " ".join([method, *numbers]), tuple(varied.items()), optimizer)
+    numbers = [f"{short[key]}={values[key]}" for key in varied if key not in (*_RECIPE, *files)]
+    label = " ".join([method, *numbers])
+    return Setting(method, label, tuple((key, values[key]) for key in varied), optimizer)
 
 
-def _last(name: str) -> str:
+def _class_name(name: str) -> str:
     """``NAdam`` of ``torch.optim.NAdam``."""
     return name.rpartition(".")[2]
 
 
 def _is_file(key: str, value: str) -> bool:
-    """Whether an override chooses a file of a config group, not a number."""
+    """Whether an override chooses a file of a config group, rather than sets a number."""
     try:
         float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The line style of each method: an optimizer has the same colour in every report."""
+"""Colours and dashes of lines: an optimizer looks the same in every figure of every report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from stepsize.plots.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.report.labels import Setting
 
-# Seven colours that colour-blind readers can distinguish, without yellow, which is invisible on
-# white. INK is the page's text colour, so that it is light in the dark scheme.
+# Colours for colour-blind readers, without yellow, which is invisible on white. INK is the page's
+# text colour, so that it is light in dark mode.
 HUES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 SOLID, DASHED, DOTTED = (), (4.0, 1.6), (1.2, 1.4)  # in line widths: on, off
 DASHES = (SOLID, DASHED, DOTTED)
 MARKERS = ("o", "s", "^")  # one per dash
 
-# The most common optimizers have solid lines; similar optimizers have different hues.
+# Optimizers that are often compared are solid, and similar ones differ in hue.
 _KNOWN = {
     "sgd": (BLUE, 0), "adam": (VERMILION, 0), "adamw": (GREEN, 0), "rmsprop": (ORANGE, 0),
     "muon": (PURPLE, 0), "lion": (SKY, 0), "adagrad": (INK, 0),
@@ -29,7 +29,7 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class Look:
-    """The style of a line.
+    """How a line is drawn.
 
     Attributes:
         colour: ``#rrggbb``.
@@ -43,17 +43,16 @@ class Look:
 
     @property
     def linestyle(self) -> str | tuple[float, tuple[float, ...]]:
-        """The ``linestyle`` argument of matplotlib."""
+        """As matplotlib takes it."""
         return (0.0, self.dashes) if self.dashes else "-"
 
 
 def looks(settings: Iterable[Setting]) -> dict[str, Look]:
-    """The line style of each method, by the method's name.
+    """A look for each method, by its name.
 
-    A method named like its optimizer has that optimizer's style. Several methods of one optimizer
-    (schedules, groups) have its colour with different dashes, as long as there are dashes. With
-    only one optimizer, each method has its own colour. The style of an unknown optimizer follows
-    from its name; if it is taken, the next free style is used.
+    Several methods of one optimizer (schedules, parameter groups) share its colour and differ in
+    dashes; if there is only one optimizer, they differ in colour. An unknown optimizer gets a look
+    from a hash of its name, or the next free look if that one is taken.
     """
     by_method = {setting.method: setting.optimizer for setting in settings}
     optimizers = set(by_method.values())
@@ -71,23 +70,14 @@ def looks(settings: Iterable[Setting]) -> dict[str, Look]:
 
 
 def ordered_looks(count: int) -> list[Look]:
-    """Styles for the ordered values of one method: blue (low), purple, orange (high)."""
-    stops = [_rgb(BLUE), _rgb(PURPLE), _rgb(ORANGE)]
-    colours = []
-    for index in range(count):
-        position = 2 * index / max(count - 1, 1)
-        below = min(int(position), 1)
-        share = position - below
-        ends = zip(stops[below], stops[below + 1], strict=True)
-        mixed = [round(low + share * (high - low)) for low, high in ends]
-        colours.append("#{:02X}{:02X}{:02X}".format(*mixed))
-    return [Look(colour, SOLID, MARKERS[0]) for colour in colours]
+    """Looks for ordered values of one method, from low (blue) over purple to high (orange)."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex
+
+    colours = LinearSegmentedColormap.from_list("low to high", (BLUE, PURPLE, ORANGE), N=513)
+    shares = [index / max(count - 1, 1) for index in range(count)]
+    return [Look(to_hex(colours(share)).upper(), SOLID, MARKERS[0]) for share in shares]
 
 
 def _from_name(name: str) -> tuple[str, int]:
     number = zlib.crc32(name.encode())
     return HUES[number % 7], number // 7 % 3
-
-
-def _rgb(colour: str) -> tuple[int, ...]:
-    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))

@@ -1,4 +1,4 @@
-"""Writes medians over seeds as TensorBoard runs, so that 300 runs show as 15 curves."""
+"""TensorBoard runs of the median over seeds: 300 runs compared as 15 curves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,59 +15,62 @@ from stepsize.report.curves import CurveReader, Curves, on_grid, worst
 from stepsize.report.labels import name_settings
 from stepsize.report.read import RunRow, Sweep
 from stepsize.report.task import Entry, compare_tasks
-from stepsize.stats.intervals import quartiles
-
-if TYPE_CHECKING:
-    from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from stepsize.stats.intervals import quantiles
 
 _PREFIX = "median"
 _UNSAFE = re.compile(r"[^\w.,=+()\[\]@ -]+", re.ASCII)
-_LONGEST = 200  # bytes; file systems allow 255
-# These have no worst value that could represent a diverged run.
+_LONGEST = 200  # bytes; file systems take 255
+# Neither small nor large is better, so a diverged run has no worst value of them.
 _NEUTRAL = ("lr/", "grad_norm/", "update_ratio/")
 
 
 def write_aggregates(sweeps: Sequence[Sweep], out: Path, curves: CurveReader) -> None:
-    """Write one TensorBoard run with the median curves of each hyperparameter setting.
+    """Write a TensorBoard run of medians and quartiles per hyperparameter setting.
 
-    Each has the finite part of the median over seeds, under the tag of the runs themselves, and
-    the quartiles under ``quartiles/<tag>/q25``, ``q50`` and ``q75`` as far as all three are finite,
-    which the bands of TensorBoard's CUSTOM SCALARS require. A diverged seed counts as infinitely
-    bad after its divergence. The settings are those of the report; the runs of a tuning stage have
-    curves of their own. Nothing is written if no setting has two finished runs. Earlier median
-    runs in ``out`` are removed.
+    A tag of the single runs has the median over seeds, as long as it is finite. The tags
+    ``quartiles/<tag>/q25``, ``q50`` and ``q75`` hold the bands of the CUSTOM SCALARS tab; they end
+    at the first step at which one of the three is infinite. A diverged run counts as infinitely bad
+    from its divergence on. Runs of the tuning stage have medians of their own. Nothing is written
+    if every hyperparameter setting has one seed. Earlier medians in ``out`` are removed.
 
     Args:
         sweeps: at least one.
         out: the report's folder.
-        curves: reads a run's curves: ``{tag: (steps [n], values [n])}``.
+        curves: reads a run's curves.
     """
     for old in out.glob(f"{_PREFIX} *"):
         remove_run(old)
+    from torch.utils.tensorboard.summary import custom_scalars
+
     entries = dict(_named_entries(sweeps))
     if not any(len(_finished(entry)) > 1 for entry in entries.values()):
         return
     aggregates = {name: aggregate(_finished(entry), curves) for name, entry in entries.items()}
     tags = dict.fromkeys(tag for found in aggregates.values() for tag in found)
     banded = [tag for tag in tags if f"quartiles/{tag}/q50" in tags]
-    layout = _layout(sorted(banded, key=lambda tag: tag.startswith(_NEUTRAL)))
+    banded.sort(key=lambda tag: tag.startswith(_NEUTRAL))
+    # TensorBoard (2.21) shows the margin charts of a category in reverse order.
+    charts = {
+        tag: ["Margin", [f"quartiles/{tag}/{name}" for name in ("q50", "q25", "q75")]]
+        for tag in reversed(banded)
+    }
+    layout = custom_scalars({"median over seeds, from lower to upper quartile": charts})
     for name, found in aggregates.items():
         if found:
             write_event_file(out / name, found, layout)
-            layout = None  # the layout of one run applies to all
+            layout = None  # TensorBoard merges the layouts of all runs: one is enough
 
 
 def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
     """The median and the quartiles over runs, by tag.
 
     Args:
-        runs: finished runs of one setting, one per seed.
-        curves_of: reads their curves.
+        runs: runs of one hyperparameter setting that completed or diverged, one per seed.
+        curves_of: reads a run's curves.
 
     Returns:
-        ``{tag: (steps, medians), "quartiles/<tag>/q25": ...}`` without points that are not finite.
-        Every point is over all runs, except for learning rates and norms, where diverged runs do
-        not count.
+        ``{tag: (steps, medians), "quartiles/<tag>/q25": ...}`` with finite points only. Every point
+        is over all runs, except that learning rates and norms skip diverged runs.
     """
     found: Curves = {}
     for tag in dict.fromkeys(tag for run in runs for tag in curves_of(run)):
@@ -84,7 +86,7 @@ def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
         grid = np.unique(np.concatenate([curves_of(run)[tag][0] for run in having]))
         values = np.stack([_values(run, curves_of(run), tag, grid, mode) for run in counted])
         known = ~np.isnan(values).any(axis=0)
-        steps, (low, middle, high) = grid[known], quartiles(values[:, known])
+        steps, (low, middle, high) = grid[known], quantiles(values[:, known], (0.25, 0.5, 0.75))
         finite = np.isfinite(middle)
         found[tag] = (steps[finite], middle[finite])
         if not tag.startswith("lr/"):
@@ -95,7 +97,7 @@ def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
 
 
 def _named_entries(sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Entry]]:
-    """The report's hyperparameter settings with the names of their folders."""
+    """The report's hyperparameter settings by the names of their folders."""
     rows = [run for sweep in sweeps for run in sweep.runs]
     comparisons = compare_tasks(rows, name_settings(rows))
     for comparison in comparisons:
@@ -119,24 +121,8 @@ def _values(run: RunRow, curves: Curves, tag: str, grid: np.ndarray, mode: str) 
 
 
 def _file_name(name: str) -> str:
-    """A valid file name; it ends with a digest if characters had to be replaced or cut."""
+    """A valid file name; a changed or shortened name ends with a digest of the original."""
     safe = _UNSAFE.sub("_", name)
     if safe == name and len(safe) <= _LONGEST:
         return safe
     return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _layout(tags: Sequence[str]) -> Layout:
-    """One chart for each tag: the median of each setting, with the quartiles as a band."""
-    from tensorboard.plugins.custom_scalar import layout_pb2
-
-    def chart(tag: str) -> layout_pb2.Chart:
-        names = {"lower": "q25", "value": "q50", "upper": "q75"}
-        series = {key: f"quartiles/{tag}/{name}" for key, name in names.items()}
-        band = layout_pb2.MarginChartContent.Series(**series)
-        return layout_pb2.Chart(title=tag, margin=layout_pb2.MarginChartContent(series=[band]))
-
-    title = "median over seeds, from lower to upper quartile"
-    # TensorBoard (2.21) shows the margin charts of a category in reverse order.
-    charts = [chart(tag) for tag in reversed(tags)]
-    return layout_pb2.Layout(category=[layout_pb2.Category(title=title, chart=charts)])

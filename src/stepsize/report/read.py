@@ -8,16 +8,122 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-RECIPE_GROUPS = ("task", "optimizer", "scheduler", "param_groups")
+from stepsize.config.schema import RECIPE_GROUPS
+
+STATUSES = ("completed", "diverged", "failed", "interrupted", "missing")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value of a metric that a run should reach.
+
+    Attributes:
+        metric: a tag, such as ``train/gap``.
+        value: the target is met at or beyond this value.
+        steps: first logged step at which it was met; None for a miss.
+    """
+
+    metric: str
+    value: float
+    steps: int | None
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run: its planned job, and its result if it has one.
+
+    Attributes:
+        sweep: name of its sweep.
+        run: name of its folder.
+        folder: path of its folder, which a missing run does not have.
+        stage: ``compare``, or in a sweep of two stages ``tune`` and ``test``.
+        status: one of ``STATUSES``.
+        reason: of a divergence or a failure: one sentence.
+        overrides: all overrides of its configuration.
+        metrics: ``{tag: {"first", "final", "best"}}``; None for a value that was not finite.
+        monitor: the tag of the objective; smaller is better if ``mode`` is "min".
+        objective: final value of the monitor; None if it is not finite or unknown.
+        optimum: minimum of the training objective, where known.
+        config_hash: equal for two runs with equal computations.
+    """
+
+    sweep: str
+    run: str
+    folder: Path
+    stage: str
+    status: str
+    reason: str | None
+    task: str
+    optimizer: str
+    scheduler: str
+    param_groups: str
+    seed: int | None
+    lr: float | None
+    overrides: tuple[str, ...]
+    steps: int = 0
+    seconds: float | None = None
+    monitor: str = "train/loss"
+    mode: str = "min"
+    objective: float | None = None
+    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    optimum: float | None = None
+    target: Target | None = None
+    config_hash: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it completed or diverged, so that it counts for its hyperparameter setting."""
+        return self.status in ("completed", "diverged")
+
+    @property
+    def target_metric(self) -> str | None:
+        """The metric of the target, if there is one."""
+        return self.target.metric if self.target else None
+
+    @property
+    def target_value(self) -> float | None:
+        """The value of the target, if there is one."""
+        return self.target.value if self.target else None
+
+    @property
+    def target_steps(self) -> float | None:
+        """Steps to the target: inf for a miss, None without a target or a result."""
+        if self.target is None or not self.finished:
+            return None
+        return float("inf") if self.target.steps is None else float(self.target.steps)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A folder of runs.
+
+    Attributes:
+        folder: its path.
+        name: the sweep's name; else the folder's.
+        commands: every command that added runs; empty if not recorded.
+        skipped: ``{"overrides", "reason"}`` of each skipped combination.
+        baseline: the baseline that the sweep names, if any.
+        versions: of the packages that affect the numbers.
+        runs: one row per planned job, in order, then the unplanned ones.
+    """
+
+    folder: Path
+    name: str
+    commands: tuple[str, ...]
+    skipped: tuple[Mapping[str, Any], ...]
+    baseline: str | None
+    versions: Mapping[str, str]
+    runs: list[RunRow]
 
 
 def read_sweep(folder: Path) -> Sweep:
     """Read a sweep's folder, a folder of single runs, or a single run's folder.
 
-    Without ``sweep.json`` (single runs, or another sweeper's) each run's folder gives a row.
+    Without ``sweep.json`` (single runs, or another sweeper's) the rows are its subfolders.
 
     Raises:
-        ValueError: there is no such folder, it holds no runs, or ``sweep.json`` cannot be read.
+        ValueError: no such folder, a folder without runs, or an unreadable ``sweep.json``.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
@@ -26,19 +132,14 @@ def read_sweep(folder: Path) -> Sweep:
     jobs = plan.get("jobs") or []
     rows = [_row(name, folder / job["run"], job) for job in jobs]
     planned = {job["run"] for job in jobs}
-    for run in _run_folders(folder):
-        if run.name not in planned:
-            rows.append(_row(name, run, {}))
+    rows += [_row(name, run, {}) for run in _run_folders(folder) if run.name not in planned]
     if not rows:
         raise ValueError(f"{folder} holds no runs{_hint(folder)}")
     commands = plan.get("commands") or ([plan["command"]] if plan.get("command") else [])
     return Sweep(
         folder=folder,
         name=name,
-        config=plan.get("sweep"),
         commands=tuple(commands),
-        varied=tuple(plan.get("varied") or ()),
-        jobs=tuple(jobs),
         skipped=tuple(plan.get("left_out") or ()),
         baseline=plan.get("baseline"),
         versions=plan.get("versions") or next((row.versions for row in rows if row.versions), {}),
@@ -60,8 +161,7 @@ def _run_folders(folder: Path) -> list[Path]:
         return [folder]
     runs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
     # Hydra's own names are numbers: 10 comes after 9.
-    return sorted(runs, key=lambda run: (len(run.name), run.name) if run.name.isdigit() else
-                  (0, run.name))  # fmt: skip
+    return sorted(runs, key=lambda run: (len(run.name) * run.name.isdigit(), run.name))
 
 
 def _is_run(folder: Path) -> bool:
@@ -78,11 +178,7 @@ def _hint(folder: Path) -> str:
 
 
 def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
-    result, trouble = _result(folder)
-    if result is None:
-        status = "interrupted" if folder.is_dir() else "missing"
-        known = dict(job) if job else _configured(folder)
-        result = {**known, "status": status, "reason": trouble}
+    result = _result(folder, job)
     overrides = tuple(result.get("overrides") or job.get("overrides") or ())
     values = dict(override.split("=", 1) for override in overrides if "=" in override)
 
@@ -118,14 +214,17 @@ def _row(sweep: str, folder: Path, job: Mapping[str, Any]) -> RunRow:
     )
 
 
-def _result(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
+def _result(folder: Path, job: Mapping[str, Any]) -> dict[str, Any]:
+    """``result.json``; for a run without one its job or configuration, with a status."""
+    reason = None
     try:
-        result = json.loads((folder / "result.json").read_text("utf-8"))
+        return json.loads((folder / "result.json").read_text("utf-8"))
     except FileNotFoundError:
-        return None, None
+        pass
     except ValueError as error:
-        return None, f"result.json cannot be read: {error}"
-    return result, None
+        reason = f"result.json cannot be read: {error}"
+    status = "interrupted" if folder.is_dir() else "missing"
+    return {**(job or _configured(folder)), "status": status, "reason": reason}
 
 
 def _objective(result: Mapping[str, Any]) -> float | None:
@@ -136,7 +235,7 @@ def _objective(result: Mapping[str, Any]) -> float | None:
 
 
 def _configured(folder: Path) -> dict[str, Any]:
-    """Hydra's own record of a run, for one that has neither a result nor a plan."""
+    """The configuration that Hydra saved before the run, for a run without result and job."""
     from omegaconf import DictConfig, OmegaConf
 
     try:
@@ -160,114 +259,4 @@ def _number(value: Any) -> float | None:
     try:
         return None if value is None else float(value)
     except (TypeError, ValueError):
-        return None  # several learning rates, or the name of one
-
-
-STATUSES = ("completed", "diverged", "failed", "interrupted", "missing")
-_FINISHED = ("completed", "diverged")
-
-
-@dataclass(frozen=True)
-class Target:
-    """The target of a run and the step that reached it.
-
-    Attributes:
-        metric: a tag, such as ``train/gap``.
-        value: the target is reached at or beyond this value of the metric.
-        steps: the first logged step that reached it; None for a miss.
-    """
-
-    metric: str
-    value: float
-    steps: int | None
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run: its planned job and its result.
-
-    Attributes:
-        sweep: the name of its sweep.
-        run: the name of its folder.
-        folder: its path, which need not exist.
-        stage: ``compare``, or in a sweep of two stages ``tune`` and ``test``.
-        status: one of ``STATUSES``.
-        reason: why it diverged or failed, in one sentence.
-        overrides: all of its configuration.
-        metrics: ``{tag: {"first", "final", "best"}}``; None for a value that was not finite.
-        monitor: the tag of the objective; smaller is better where ``mode`` is "min".
-        objective: the final value of the monitor; None where it is not finite or not known.
-        optimum: the minimum of the training objective; None where it is not known.
-        config_hash: equal for two runs that compute the same.
-        label: short name of its hyperparameter setting in the report; empty until it is named.
-    """
-
-    sweep: str
-    run: str
-    folder: Path
-    stage: str
-    status: str
-    reason: str | None
-    task: str
-    optimizer: str
-    scheduler: str
-    param_groups: str
-    seed: int | None
-    lr: float | None
-    overrides: tuple[str, ...]
-    steps: int = 0
-    seconds: float | None = None
-    monitor: str = "train/loss"
-    mode: str = "min"
-    objective: float | None = None
-    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-    optimum: float | None = None
-    target: Target | None = None
-    config_hash: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    label: str = ""
-
-    def metric(self, tag: str, which: str = "final") -> float | None:
-        """The "first", "final" or "best" value of a metric; None where there is none."""
-        return self.metrics.get(tag, {}).get(which)
-
-    @property
-    def finished(self) -> bool:
-        """Whether its status is completed or diverged, so that it counts in the statistics."""
-        return self.status in _FINISHED
-
-    @property
-    def target_steps(self) -> float | None:
-        """Steps to the target: inf for a miss, None where there is no target or no result."""
-        if self.target is None or not self.finished:
-            return None
-        return float("inf") if self.target.steps is None else float(self.target.steps)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A folder of runs.
-
-    Attributes:
-        folder: as it was given.
-        name: the sweep's own; else the folder's.
-        config: the name of the ``conf/sweep`` file, if one was used.
-        commands: every command that added runs; empty where none is recorded.
-        varied: the keys that the command varied; empty where none is recorded.
-        jobs: the planned jobs as ``sweep.json`` has them; empty without one.
-        skipped: ``{"overrides", "reason"}`` of each combination that the sweep skipped.
-        baseline: of the paired differences, as the sweep's configuration names it.
-        versions: of the packages that determine the numbers.
-        runs: the planned jobs in order, then the other runs in the folder.
-    """
-
-    folder: Path
-    name: str
-    config: str | None
-    commands: tuple[str, ...]
-    varied: tuple[str, ...]
-    jobs: tuple[Mapping[str, Any], ...]
-    skipped: tuple[Mapping[str, Any], ...]
-    baseline: str | None
-    versions: Mapping[str, str]
-    runs: list[RunRow]
+        return None  # several learning rates, or text

@@ -1,4 +1,4 @@
-"""The hyperparameter settings of one task: ranked, compared, and by learning rate."""
+"""Hyperparameter settings of one task: summarized over seeds, ranked, compared in pairs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+import numpy as np
 
 from stepsize.report.curves import worst
 from stepsize.report.labels import Setting, shown_number
@@ -23,9 +25,92 @@ from stepsize.stats.intervals import (
 )
 from stepsize.stats.paired import Paired, holm, paired
 
-GAP = "train/gap"
 LEVEL = 0.05
-_DEFAULT_BASELINES = ("adam", "no schedule", "no groups", "sgd")
+GAP = "train/gap"
+_USUAL_BASELINES = ("adam", "no schedule", "no groups", "sgd")
+
+
+def compare_tasks(rows: Sequence[RunRow], settings: Sequence[Setting]) -> list[TaskComparison]:
+    """One comparison per task, in the order of the runs.
+
+    A run that appears twice (in two sweeps, or repeated later) counts once. If two sweeps have
+    different configurations under the same label, the labels get the sweep's name.
+
+    Args:
+        rows: runs of all sweeps.
+        settings: the hyperparameter setting of each run.
+    """
+    tasks: dict[str, list[tuple[RunRow, Setting]]] = defaultdict(list)
+    for row, setting in zip(rows, settings, strict=True):
+        tasks[row.task].append((row, setting))
+    return [_compare(task, pairs) for task, pairs in tasks.items()]
+
+
+@dataclass(frozen=True)
+class TaskComparison:
+    """The hyperparameter settings of one task.
+
+    Attributes:
+        task: its name.
+        measure: the metric that ranks them.
+        entries: settings with the runs that rank them; the best first.
+        tuning: settings with the runs that show the effect of the learning rate: all runs, or in a
+            sweep of two stages those of the first.
+        two_stages: whether other seeds selected the settings than rank them.
+        repeats: number of runs that repeat others and do not count.
+    """
+
+    task: str
+    measure: Measure
+    entries: tuple[Entry, ...]
+    tuning: tuple[Entry, ...]
+    two_stages: bool
+    repeats: int
+
+    @cached_property
+    def leaders(self) -> tuple[Entry, ...]:
+        """The best setting of each method, best first; all settings if there is one method."""
+        found: dict[str, Entry] = {}
+        for entry in self.entries:
+            found.setdefault(entry.setting.method, entry)
+        return self.entries if len(found) == 1 else tuple(found.values())
+
+    @property
+    def known(self) -> tuple[Entry, ...]:
+        """The leaders with a run that completed or diverged."""
+        return tuple(entry for entry in self.leaders if entry.n)
+
+    @cached_property
+    def seed_matters(self) -> bool:
+        """Whether two seeds of a setting differ in the final value; True if none has two seeds."""
+        several = [entry.finals.values() for entry in self.entries if entry.n > 1]
+        return not several or any(len(set(values)) > 1 for values in several)
+
+    @property
+    def runs(self) -> list[RunRow]:
+        """All runs of either stage that count."""
+        rows = {run.folder: run for entry in (*self.entries, *self.tuning) for run in entry.runs}
+        return list(rows.values())
+
+    def against(self, baseline: Entry) -> dict[str, tuple[Paired, float | None]]:
+        """Each other leader paired with ``baseline`` by seed, and its p after Holm's correction.
+
+        The seed of a failed, interrupted or missing run is not paired.
+        """
+        pairs = {
+            entry.setting.label: paired(
+                entry.finals, baseline.finals, mode=self.measure.mode, floor=self.measure.floor
+            )
+            for entry in self.known
+            if entry is not baseline
+        }
+        adjusted = holm({label: pair.p for label, pair in pairs.items() if pair.p is not None})
+        return {label: (pair, adjusted.get(label)) for label, pair in pairs.items()}
+
+    def claims(self, pair: Paired, adjusted: float | None) -> bool:
+        """Whether a difference is significant at 5% after Holm's correction."""
+        differs = pair.verdict in ("better", "worse")
+        return self.seed_matters and differs and adjusted is not None and adjusted <= LEVEL
 
 
 @dataclass(frozen=True)
@@ -33,10 +118,10 @@ class Measure:
     """The metric that ranks the settings of a task.
 
     Attributes:
-        tag: the gap to the optimum where that is known, else the monitor.
+        tag: the gap to the optimum where the optimum is known, else the monitor.
         mode: whether a smaller ("min") or a larger ("max") value is better.
-        log: whether values are compared by their ratios, so on a log scale.
-        floor: the gap below which values are rounding errors; 0 for any other metric.
+        log: whether values are compared by their ratios.
+        floor: of the gap: smaller values are rounding errors; 0 for any other metric.
     """
 
     tag: str
@@ -49,21 +134,19 @@ class Measure:
         """Whether it is the gap to a known optimum."""
         return self.tag == GAP
 
-    def final(self, run: RunRow) -> float | None:
-        """The final value of a run: infinite if it diverged, None if it did not finish."""
-        return self._value(run, "final")
+    def above_floor(self, values: np.ndarray) -> np.ndarray:
+        """Values with rounding errors raised to the floor."""
+        return np.maximum(values, self.floor) if self.floor else values
 
-    def best(self, run: RunRow) -> float | None:
-        """The best value of a run: infinite if it diverged, None if it did not finish."""
-        return self._value(run, "best")
+    def of(self, run: RunRow, which: str) -> float | None:
+        """The "final" or "best" value of a run.
 
-    def _value(self, run: RunRow, which: str) -> float | None:
+        It is infinitely bad for a diverged run, and None for a run that is not finished.
+        """
         if not run.finished or (run.metrics and self.tag not in run.metrics):
             return None
-        value = run.metric(self.tag, which)
-        if run.status == "diverged" or value is None:
-            return worst(self.mode)
-        return value
+        value = run.metrics.get(self.tag, {}).get(which)
+        return worst(self.mode) if run.status == "diverged" or value is None else value
 
 
 @dataclass(frozen=True)
@@ -71,9 +154,9 @@ class Entry:
     """A hyperparameter setting on one task, with its runs.
 
     Attributes:
-        setting: its name and values.
+        setting: the hyperparameter setting.
         runs: one per seed.
-        measure: the metric that ranks it.
+        measure: the metric that ranks the task.
     """
 
     setting: Setting
@@ -82,13 +165,13 @@ class Entry:
 
     @cached_property
     def finals(self) -> dict[int, float]:
-        """The final value of each finished run by seed; infinite where the run diverged."""
-        values = {run.seed or 0: self.measure.final(run) for run in self.runs}
+        """The final value by seed, of finished runs; infinitely bad for a diverged run."""
+        values = {run.seed or 0: self.measure.of(run, "final") for run in self.runs}
         return {seed: value for seed, value in values.items() if value is not None}
 
     @property
     def n(self) -> int:
-        """The number of seeds whose run completed or diverged."""
+        """The number of seeds with a final value."""
         return len(self.finals)
 
     def count(self, *statuses: str) -> int:
@@ -102,12 +185,12 @@ class Entry:
 
     @property
     def median(self) -> float:
-        """The median of the final value; NaN without a finished run."""
+        """The median of the final value; NaN without any."""
         return self.quartiles[1] if self.quartiles else math.nan
 
     @cached_property
     def mean(self) -> Interval | None:
-        """The mean final value with its 95% interval; None if a run diverged or none finished."""
+        """The mean with its 95% interval; None if a run diverged, or there is no value."""
         values = list(self.finals.values())
         if not values or not all(map(math.isfinite, values)):
             return None
@@ -117,10 +200,8 @@ class Entry:
 
     @cached_property
     def best(self) -> float:
-        """The median over seeds of the best value; NaN without a finished run."""
-        values = [self.measure.best(run) for run in self.runs]
-        known = [value for value in values if value is not None]
-        return median_quartiles(known)[1] if known else math.nan
+        """The median of the best value during a run; NaN without any."""
+        return _median(self.measure.of(run, "best") for run in self.runs)
 
     @cached_property
     def target_steps(self) -> list[float]:
@@ -129,19 +210,18 @@ class Entry:
 
     @property
     def hits(self) -> int:
-        """The number of runs that reached the target."""
+        """The number of runs that met the target."""
         return sum(map(math.isfinite, self.target_steps))
 
     @property
     def median_target_steps(self) -> float | None:
-        """The median number of steps to the target; None without a target."""
+        """The median of the steps to the target; None without a target."""
         return median_steps(self.target_steps) if self.target_steps else None
 
     @property
-    def seconds(self) -> float | None:
-        """The median duration of the finished runs, in seconds; None without any."""
-        known = [run.seconds for run in self.runs if run.finished and run.seconds is not None]
-        return median_quartiles(known)[1] if known else None
+    def seconds(self) -> float:
+        """The median duration of the finished runs; NaN without any."""
+        return _median(run.seconds for run in self.runs if run.finished)
 
     @property
     def steps(self) -> int:
@@ -150,7 +230,7 @@ class Entry:
 
     @property
     def order(self) -> tuple[float, ...]:
-        """The sort key: the best setting first, those without a finished run last."""
+        """A key for sorting: the best first, settings without a value last."""
         if not self.quartiles:
             return (1.0, 0.0, 0.0, 0.0)
         sign = 1.0 if self.measure.mode == "min" else -1.0
@@ -160,101 +240,20 @@ class Entry:
         return (0.0, sign * median, sign * outer, sign * mean)
 
 
-@dataclass(frozen=True)
-class TaskComparison:
-    """The comparison of all hyperparameter settings on one task.
-
-    Attributes:
-        task: its name.
-        measure: the metric that ranks the settings.
-        entries: the settings with their runs, without those of the tuning stage; the best first.
-        tuning: the settings with their runs, without those of the test stage; the best first.
-        two_stages: whether settings were chosen on tuning seeds and are compared on test seeds.
-        repeats: how many runs were skipped because they repeat others.
-    """
-
-    task: str
-    measure: Measure
-    entries: tuple[Entry, ...]
-    tuning: tuple[Entry, ...]
-    two_stages: bool
-    repeats: int
-
-    @cached_property
-    def leaders(self) -> tuple[Entry, ...]:
-        """The best setting of each method, best first; all settings where there is one method."""
-        methods = {entry.setting.method for entry in self.entries}
-        if len(methods) == 1:
-            return self.entries
-        found: dict[str, Entry] = {}
-        for entry in self.entries:
-            found.setdefault(entry.setting.method, entry)
-        return tuple(found.values())
-
-    @property
-    def known(self) -> tuple[Entry, ...]:
-        """The leaders with at least one completed or diverged run."""
-        return tuple(entry for entry in self.leaders if entry.n)
-
-    @cached_property
-    def seed_matters(self) -> bool:
-        """Whether seeds of a setting differ in their final value; True if no setting has two."""
-        several = [entry.finals.values() for entry in self.entries if entry.n > 1]
-        return not several or any(len(set(values)) > 1 for values in several)
-
-    @property
-    def runs(self) -> list[RunRow]:
-        """All runs that count, of both stages."""
-        rows = {run.folder: run for entry in (*self.entries, *self.tuning) for run in entry.runs}
-        return list(rows.values())
-
-    def against(self, baseline: Entry) -> dict[str, tuple[Paired, float | None]]:
-        """Each other leader paired with ``baseline`` by seed, and its p adjusted by Holm.
-
-        The seed of a run that failed or was interrupted is not paired.
-        """
-        others = [entry for entry in self.known if entry is not baseline]
-        pairs = {
-            entry.setting.label: paired(
-                entry.finals, baseline.finals, mode=self.measure.mode, floor=self.measure.floor
-            )
-            for entry in others
-        }
-        adjusted = holm({label: pair.p for label, pair in pairs.items() if pair.p is not None})
-        return {label: (pair, adjusted.get(label)) for label, pair in pairs.items()}
-
-    def claims(self, pair: Paired, adjusted: float | None) -> bool:
-        """Whether a difference is significant at 5% after Holm's correction."""
-        differs = pair.verdict in ("better", "worse")
-        return self.seed_matters and differs and adjusted is not None and adjusted <= LEVEL
-
-
-def compare_tasks(rows: Sequence[RunRow], settings: Sequence[Setting]) -> list[TaskComparison]:
-    """One comparison for each task, in the order of the runs.
-
-    A run that occurs twice (the same run in two sweeps, or one that was repeated) counts once. If
-    two sweeps have different configurations under the same setting, each keeps its own setting.
-
-    Args:
-        rows: runs of all sweeps.
-        settings: of each run, in the same order.
-    """
-    tasks: dict[str, list[tuple[RunRow, Setting]]] = defaultdict(list)
-    for row, setting in zip(rows, settings, strict=True):
-        tasks[row.task].append((row, setting))
-    return [_compare(task, pairs) for task, pairs in tasks.items()]
+def _median(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return median_quartiles(known)[1] if known else math.nan
 
 
 def _compare(task: str, pairs: Sequence[tuple[RunRow, Setting]]) -> TaskComparison:
-    kept = _counted(pairs)
+    kept = _without_repeats(pairs)
     measure = _measure([run for run, _ in kept])
-    two_stages = any(run.stage == "test" for run, _ in kept)
     return TaskComparison(
         task=task,
         measure=measure,
         entries=_entries([pair for pair in kept if pair[0].stage != "tune"], measure),
         tuning=_entries([pair for pair in kept if pair[0].stage != "test"], measure),
-        two_stages=two_stages,
+        two_stages=any(run.stage == "test" for run, _ in kept),
         repeats=len(pairs) - len(kept),
     )
 
@@ -269,28 +268,26 @@ def _entries(pairs: Iterable[tuple[RunRow, Setting]], measure: Measure) -> tuple
 
 def _measure(runs: Sequence[RunRow]) -> Measure:
     finished = [run for run in runs if run.finished]
-    with_gap = [run for run in finished if run.optimum is not None and GAP in run.metrics]
-    if with_gap:
-        return Measure(
-            GAP, "min", True, max(rounding_floor(run.optimum or 0.0) for run in with_gap)
-        )
+    optima = [run.optimum for run in finished if run.optimum is not None and GAP in run.metrics]
+    if optima:
+        return Measure(GAP, "min", True, max(map(rounding_floor, optima)))
     monitors = Counter((run.monitor, run.mode) for run in finished or runs)
     (tag, mode), _ = monitors.most_common(1)[0]
-    values = [run.metric(tag) for run in finished]
+    values = [run.metrics.get(tag, {}).get("final") for run in finished]
     positive = all(value > 0 for value in values if value is not None)
     return Measure(tag, "max" if mode == "max" else "min", mode == "min" and positive, 0.0)
 
 
-def _counted(pairs: Sequence[tuple[RunRow, Setting]]) -> list[tuple[RunRow, Setting]]:
-    """One run for each setting, seed and stage."""
-    places: dict[tuple[Setting, int | None, str], list[tuple[RunRow, Setting]]] = defaultdict(list)
+def _without_repeats(pairs: Sequence[tuple[RunRow, Setting]]) -> list[tuple[RunRow, Setting]]:
+    """One run per hyperparameter setting and seed of a stage."""
+    places: dict[tuple[Setting, int | None, str], list[RunRow]] = defaultdict(list)
     for run, setting in pairs:
-        places[setting, run.seed, run.stage].append((run, setting))
+        places[setting, run.seed, run.stage].append(run)
     ambiguous = {
         setting
-        for (setting, _, _), here in places.items()
-        if len({run.config_hash for run, _ in here if run.finished}) > 1
-        and len({run.sweep for run, _ in here}) > 1
+        for (setting, _, _), runs in places.items()
+        if len({run.config_hash for run in runs if run.finished}) > 1
+        and len({run.sweep for run in runs}) > 1
     }
     kept: dict[tuple[Setting, int | None, str], tuple[RunRow, Setting]] = {}
     for run, setting in pairs:
@@ -306,56 +303,54 @@ def check_baseline(comparisons: Sequence[TaskComparison], wanted: str | None) ->
     """Refuse a baseline that no task has.
 
     Raises:
-        ValueError: no task has it; the message lists the allowed names.
+        ValueError: lists the allowed values.
     """
     if wanted is None or any(_named(comparison, wanted) for comparison in comparisons):
         return
-    methods = {entry.setting.method for c in comparisons for entry in c.leaders}
-    labels = {entry.setting.label for c in comparisons for entry in c.leaders}
-    names = sorted(methods if len(methods) > 1 else labels)
+    leaders = [entry.setting for comparison in comparisons for entry in comparison.leaders]
+    methods = {setting.method for setting in leaders}
+    names = sorted(methods if len(methods) > 1 else {setting.label for setting in leaders})
     raise ValueError(f"baseline={wanted} is none of the settings; choose from {', '.join(names)}")
 
 
 def choose_baseline(comparison: TaskComparison, wanted: str | None) -> Entry | None:
-    """The baseline of a task's paired differences.
+    """The baseline of a task.
 
     Args:
-        comparison: of the task.
-        wanted: the label of a setting, a method, or one value of a key that varies (``cosine``).
-            None for the first of: Adam, no schedule, no groups, SGD, the first planned setting.
+        comparison: the task.
+        wanted: a setting's label, a method, or one value of what varies (``cosine``). By default
+            Adam, or no schedule, or no parameter groups; else the first planned setting.
 
     Returns:
-        The setting, or the best one of the method or value; None where the task has none, or fewer
-        than two settings with results.
+        The setting, or the method's best one; None if the task has no such runs, or one setting.
     """
     known = comparison.known
     if len(known) < 2:
         return None
     if wanted is not None:
         return _named(comparison, wanted)
-    found = (_named(comparison, usual) for usual in _DEFAULT_BASELINES)
-    first = comparison.runs[0]
-    planned = (entry for entry in known if first in entry.runs)
-    return next((entry for entry in (*found, *planned, *known) if entry is not None), None)
+    usual = [_named(comparison, name) for name in _USUAL_BASELINES]
+    planned = [entry for entry in known if comparison.runs[0] in entry.runs]
+    return next(entry for entry in (*usual, *planned, *known) if entry is not None)
 
 
 def _named(comparison: TaskComparison, wanted: str) -> Entry | None:
     known = [entry for entry in comparison.entries if entry.n]
     tests = (
-        lambda entry: entry.setting.label == wanted,
-        lambda entry: entry.setting.method == wanted,
-        lambda entry: wanted in dict(entry.setting.values).values(),
+        lambda setting: setting.label == wanted,
+        lambda setting: setting.method == wanted,
+        lambda setting: wanted in dict(setting.values).values(),
     )
-    return next((entry for test in tests for entry in known if test(entry)), None)
+    return next((entry for test in tests for entry in known if test(entry.setting)), None)
 
 
 @dataclass(frozen=True)
 class LrCurve:
-    """A method at each of its learning rates.
+    """The final value of a method by learning rate.
 
     Attributes:
         method: its name.
-        points: ``(lr, best setting at this lr)``, by rising learning rate.
+        points: the best setting at each learning rate, by rising learning rate.
         others: whether other hyperparameters varied too.
     """
 
@@ -365,18 +360,18 @@ class LrCurve:
 
     @property
     def best(self) -> int:
-        """The index of the point with the best learning rate."""
+        """The index of the best learning rate among the points."""
         return min(range(len(self.points)), key=lambda index: self.points[index][1].order)
 
     @property
-    def last(self) -> int:
-        """The index of the point with the highest learning rate."""
-        return len(self.points) - 1
+    def is_known(self) -> bool:
+        """Whether any learning rate has a finite median."""
+        return math.isfinite(self.points[self.best][1].median)
 
     @property
-    def is_known(self) -> bool:
-        """Whether the median is finite at any learning rate."""
-        return math.isfinite(self.points[self.best][1].median)
+    def on_edge(self) -> bool:
+        """Whether the best learning rate is the lowest or the highest of the grid."""
+        return self.is_known and self.best in (0, len(self.points) - 1)
 
 
 def lr_curves(entries: Iterable[Entry]) -> list[LrCurve]:
@@ -390,28 +385,24 @@ def lr_curves(entries: Iterable[Entry]) -> list[LrCurve]:
         LrCurve(
             method,
             tuple((lr, by_lr[lr][0]) for lr in sorted(by_lr)),
-            any(len(entries) > 1 for entries in by_lr.values()),
+            any(len(several) > 1 for several in by_lr.values()),
         )
         for method, by_lr in by_method.items()
         if len(by_lr) > 1
     ]
 
 
-def on_edge(curves: Iterable[LrCurve]) -> list[LrCurve]:
-    """The curves whose best learning rate is the lowest or the highest of their grid."""
-    return [curve for curve in curves if curve.is_known and curve.best in (0, curve.last)]
-
-
 def edge_sentence(curves: Iterable[LrCurve]) -> str | None:
     """A warning about best learning rates on the edge of their grid; None without any."""
     found = []
-    for curve in on_edge(curves):
-        word = "lowest" if curve.best == 0 else "highest"
-        lr = shown_number(str(curve.points[curve.best][0]))
-        found.append(f"`{curve.method}` ({lr}, the {word} of {len(curve.points)})")
+    for curve in curves:
+        if curve.on_edge:
+            end = "lowest" if curve.best == 0 else "highest"
+            lr = shown_number(str(curve.points[curve.best][0]))
+            found.append(f"`{curve.method}` ({lr}, the {end} of {len(curve.points)})")
     if not found:
         return None
     return (
-        f"The best learning rate is on the edge of its grid for {listed(found, most=20)}. "
-        "Extend the grid: a better one may lie outside."
+        "The best learning rate is on the edge of the grid, so a better one may lie outside: "
+        f"{listed(found, maximum=20)}."
     )

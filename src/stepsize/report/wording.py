@@ -1,4 +1,4 @@
-"""Formats numbers, durations, intervals and lists for the report's text."""
+"""How the report writes numbers, durations and lists: three significant digits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from stepsize.stats.intervals import Interval
+from stepsize.stats.paired import Paired
 
 NOTHING = "\u2013"
 INFINITE = "\u221e"
@@ -26,10 +27,10 @@ def number(value: float | None) -> str:
     return f"{value:.{max(2 - exponent, 0)}f}"
 
 
-def bounds(interval: Interval | None) -> str:
-    """The ends of an interval in brackets; empty for fewer than two values."""
-    if interval is None or interval.n < 2:
-        return ""
+def bounds(interval: Interval | Paired | None) -> str:
+    """The ends of an interval, in brackets; a dash without one."""
+    if interval is None or interval.low is None or interval.n < 2:
+        return NOTHING
     return f"[{number(interval.low)}, {number(interval.high)}]"
 
 
@@ -42,7 +43,7 @@ def steps(value: float | None) -> str:
 
 def seconds(value: float | None) -> str:
     """A duration in seconds, minutes or hours."""
-    if value is None:
+    if value is None or math.isnan(value):
         return NOTHING
     if value < 60:
         return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
@@ -56,28 +57,28 @@ def count(amount: int, noun: str, plural: str | None = None) -> str:
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
-    """``a, b and c``; for many names, the first ones and the number of the others."""
-    if len(names) > most + 1:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
+def listed(names: Sequence[str], maximum: int = 6) -> str:
+    """``a, b and c``; of many, the first ones and the number of the others."""
+    if len(names) > maximum + 1:
+        return f"{', '.join(names[:maximum])} and {len(names) - maximum} more"
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def code(names: Sequence[str]) -> list[str]:
-    """Each name in backticks, as Markdown marks code."""
+    """Each name between backticks, which is code in Markdown."""
     return [f"`{name}`" for name in names]
 
 
 def times(ratio: float, ends: tuple[float, float], mode: str, whom: str = "") -> str:
-    """A ratio as a factor or in percent: ``2.1 times lower (95% interval 1.9 to 2.3)``.
+    """A ratio in words: ``2.1 times lower (95% interval 1.9 to 2.3 times)``.
 
     Args:
-        ratio: the better value over the other one.
-        ends: of the ratio's interval.
-        mode: "min" where lower is better.
-        whom: follows the word "lower": " than adam".
+        ratio: better value / other value.
+        ends: of the interval of the ratio.
+        mode: "min" if the lower value is better.
+        whom: text after "lower", such as " than adam".
     """
     word = "lower" if mode == "min" else "higher"
     values = (ratio, *sorted(ends, reverse=mode == "min"))

@@ -1,1 +1,20 @@
-"""Statistics in plain numpy: intervals, paired comparisons, performance profiles."""
+"""Statistics of a few seeds in pure numpy; it imports nothing else of stepsize."""
+
+from stepsize.stats.intervals import (
+    Interval,
+    log_mean_interval,
+    mean_interval,
+    median_quartiles,
+    median_steps,
+    quantiles,
+    rounding_floor,
+    t_quantile,
+)
+from stepsize.stats.paired import Paired, holm, paired, sign_flip_p, sign_test_p
+from stepsize.stats.profiles import Profile, performance_profile
+
+__all__ = [
+    "Interval", "Paired", "Profile", "holm", "log_mean_interval", "mean_interval",
+    "median_quartiles", "median_steps", "paired", "performance_profile", "quantiles",
+    "rounding_floor", "sign_flip_p", "sign_test_p", "t_quantile",
+]  # fmt: skip

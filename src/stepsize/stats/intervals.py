@@ -1,4 +1,4 @@
-"""Means with confidence intervals, medians and quartiles of a few values."""
+"""Confidence intervals of means, Student's t and quantiles, for samples of a few seeds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval.
+    """A mean and the confidence interval around it.
 
     Attributes:
         center: the mean of the values.
-        low: the lower end; where n is 1: -inf, or 0 after :meth:`exp`.
-        high: the upper end; inf where n is 1.
+        low: the lower end; -inf (0 in the original scale of a log) if n is 1.
+        high: the upper end; inf if n is 1.
         n: the number of values.
     """
 
@@ -27,19 +27,19 @@ class Interval:
     n: int
 
     def exp(self) -> Interval:
-        """The geometric mean and its interval, from those of the logarithms."""
+        """From the mean of logarithms to the geometric mean, in the original scale."""
         return Interval(_exp(self.center), _exp(self.low), _exp(self.high), self.n)
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """Student's t interval of the mean: mean -+ t * s / sqrt(n), t with n - 1 degrees of freedom.
 
-    Its coverage is exact for Gaussian values at any n >= 2. A 95% percentile bootstrap covers only
-    73% at n = 3 and 84% at n = 5.
+    It is exact for Gaussian values at any n >= 2. A percentile bootstrap is not: its 95% interval
+    covers 73% at n = 3 and 84% at n = 5.
 
     Args:
         values: [n], finite.
-        confidence: the coverage, the share of such intervals that contain the true mean.
+        confidence: the probability that the interval contains the true mean.
 
     Raises:
         ValueError: no values, a value that is not finite, a confidence outside (0, 1).
@@ -60,15 +60,15 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> Interval
 def log_mean_interval(
     values: Iterable[float], confidence: float = 0.95, floor: float = 0.0
 ) -> Interval:
-    """Student's t interval of the geometric mean: exp of the :func:`mean_interval` of the logs.
+    """Student's t interval of the geometric mean: exp of the :func:`mean_interval` of the log.
 
-    Losses and gaps of different seeds differ by factors, so their logs are closer to Gaussian.
+    Losses and gaps of different seeds differ by factors, so that their log is closer to Gaussian.
 
     Args:
         values: [n], finite and above 0, unless ``floor`` is given.
-        confidence: the coverage, as for :func:`mean_interval`.
-        floor: every value is replaced by max(value, floor), so that gaps to the optimum that are
-            rounding errors have a log, see :func:`rounding_floor`; 0 changes nothing.
+        confidence: the probability that the interval contains the true geometric mean.
+        floor: smaller values, also zero and negative ones, count as this one. For gaps to the
+            optimum that are rounding errors, see :func:`rounding_floor`; 0: no floor.
 
     Raises:
         ValueError: as :func:`mean_interval`; a value <= 0 and no floor.
@@ -79,23 +79,22 @@ def log_mean_interval(
         sample = np.maximum(sample, floor)
     elif sample.min() <= 0:
         raise ValueError(
-            f"the value {float(sample.min())} has no logarithm: all values have to be above 0, "
-            "or floor has to be above 0"
+            f"the value {float(sample.min())} has no logarithm: all values must be above 0; "
+            "or give a floor above 0"
         )
     interval = mean_interval(np.log(sample), confidence).exp()
-    # The mean of values that are at least the floor is not below it.
+    # The mean of values that are at least the floor is at least the floor.
     return Interval(interval.center, max(interval.low, floor), interval.high, interval.n)
 
 
 def rounding_floor(optimum: float) -> float:
-    """The gap to a known optimum below which float64 values are rounding errors.
+    """The gap to a known optimum below which float64 has rounding errors only.
 
-    Loss and optimum each have an error of about one unit in the last place (ulp), so the computed
-    gap of the exact minimizer is within about two ulp of 0. The floor is four ulp, because sums
-    over more data have larger errors. A gap below the floor is equivalent to 0.
+    The loss and the optimum each have an error of about one unit in the last place, so that the gap
+    of the exact minimizer is within about two units of 0. Four units allow for sums over more data.
 
     Args:
-        optimum: the minimum f*, in the unit of the loss; below 1 in magnitude, it counts as 1.
+        optimum: the minimum f*; below 1 the floor is that of 1.
     """
     return 4 * float(np.finfo(np.float64).eps) * max(1.0, abs(optimum))
 
@@ -103,12 +102,10 @@ def rounding_floor(optimum: float) -> float:
 def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
     """The lower quartile, the median and the upper quartile.
 
-    Linear interpolation between order statistics, as numpy does by default: definition 7 of Hyndman
-    and Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996). A
-    quantile strictly between a finite and an infinite value is infinite.
+    A quantile strictly between a finite and an infinite value is infinite, see :func:`quantiles`.
 
     Args:
-        values: [n]; a diverged run is inf, or -inf where larger is better.
+        values: [n]; inf for a diverged run, or -inf if larger is better.
 
     Raises:
         ValueError: no values, NaN, or both inf and -inf.
@@ -117,31 +114,33 @@ def median_quartiles(values: Iterable[float]) -> tuple[float, float, float]:
     if len(sample) == 0:
         raise ValueError("no values: a median needs at least one")
     if np.isnan(sample).any():
-        raise ValueError("a value is NaN: a diverged run has to be given as inf or -inf")
+        raise ValueError("a value is NaN: give a diverged run as inf or -inf")
     if sample.min() == -math.inf and sample.max() == math.inf:
-        raise ValueError("the values contain both inf and -inf: only one of them can be the worst")
-    lower, median, upper = map(float, quartiles(sample))
+        raise ValueError("the values hold both inf and -inf: only one of them can be the worst")
+    lower, median, upper = quantiles(sample, (0.25, 0.5, 0.75)).tolist()
     return lower, median, upper
 
 
-def quartiles(values: np.ndarray) -> np.ndarray:
-    """The lower quartile, the median and the upper quartile over the first axis, unchecked.
+def quantiles(values: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
+    """Quantiles along the first axis.
 
-    ``numpy.quantile`` gives NaN between a finite and an infinite value, and rounds the upper
-    quartile differently in the last bit.
+    Linear interpolation between order statistics, numpy's default: definition 7 of Hyndman and
+    Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996). numpy's
+    own function gives NaN between a finite and an infinite value; this one gives infinity.
 
     Args:
-        values: [n, ...], without NaN; infinite values of one sign only.
+        values: [n, ...], without NaN; infinite where a run diverged.
+        probabilities: [k], in [0, 1].
 
     Returns:
-        [3, ...], as :func:`median_quartiles` defines them.
+        [k, ...].
     """
     ordered = np.sort(values, axis=0)
     found = []
-    for share in (0.25, 0.5, 0.75):
-        position = share * (len(ordered) - 1)
+    for probability in probabilities:
+        position = probability * (len(ordered) - 1)
         below, above = ordered[math.floor(position)], ordered[math.ceil(position)]
-        with np.errstate(invalid="ignore"):  # inf - inf, which is not used
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf, which is not used
             between = below + position % 1 * (above - below)
         infinite = np.where(np.isinf(below), below, above)
         found.append(np.where(np.isinf(infinite), infinite, between))
@@ -149,9 +148,9 @@ def quartiles(values: np.ndarray) -> np.ndarray:
 
 
 def median_steps(steps: Sequence[float]) -> float:
-    """The median number of steps to a target, where a run that missed it counts as inf.
+    """The median number of steps to a target; a run that missed it counts as inf.
 
-    The median is inf if at least half of the runs missed the target.
+    It is inf if half of the runs or more missed.
 
     Args:
         steps: [n], at least 0; inf for a miss.
@@ -161,18 +160,20 @@ def median_steps(steps: Sequence[float]) -> float:
     """
     wrong = [value for value in steps if not value >= 0]
     if wrong:
-        raise ValueError(f"steps={wrong[0]}, but steps are at least 0, and inf for a miss")
+        raise ValueError(
+            f"steps={wrong[0]}, but a number of steps is at least 0, or inf for a miss"
+        )
     return median_quartiles(steps)[1]
 
 
 def check_confidence(confidence: float) -> None:
-    """Raise a ValueError unless the confidence is inside (0, 1)."""
+    """Raise ValueError unless confidence is inside (0, 1)."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}, but it has to be inside (0, 1), such as 0.95")
 
 
 def check_floor(floor: float) -> None:
-    """Raise a ValueError unless the floor is finite and at least 0."""
+    """Raise ValueError if floor is negative or not finite."""
     if not 0 <= floor < math.inf:
         raise ValueError(f"floor={floor}, but it has to be finite and at least 0")
 
@@ -197,9 +198,9 @@ def _exp(value: float) -> float:
 def t_quantile(p: float, df: int) -> float:
     """The quantile of Student's t distribution.
 
-    Computed by bisection on the finite series of P(|T| <= t): Abramowitz and Stegun, Handbook of
-    Mathematical Functions, 26.7.3 (odd df) and 26.7.4 (even df). The relative error is below 1e-10
-    for p from 1e-5 to 1 - 1e-5; outside, the rounding error of 1 - p adds to it.
+    By bisection on the finite series for the probability of |T| <= t: Abramowitz and Stegun,
+    Handbook of Mathematical Functions, 26.7.3 (odd df) and 26.7.4 (even df). The relative error is
+    below 1e-10 for p from 1e-5 to 1 - 1e-5; further out, the rounding of 1 - p matters.
 
     Args:
         p: the probability below the quantile, inside (0, 1).

@@ -1,4 +1,4 @@
-"""Paired comparison of two settings at common seeds, with exact tests and Holm's correction."""
+"""Paired comparison of two hyperparameter settings by seed: interval, sign tests, Holm."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from stepsize.stats.intervals import Interval, check_confidence, check_floor, me
 
 @dataclass(frozen=True)
 class Paired:
-    """The comparison of a setting with a baseline at their common seeds.
+    """Comparison of a hyperparameter setting with a baseline at their common seeds.
 
     Attributes:
-        n: the number of common seeds, including those of diverged and failed runs.
+        n: number of common seeds, including diverged and failed runs.
         ratio_or_difference: the geometric mean of ours / baseline, or the mean of ours - baseline,
-            by ``scale``; None where a run diverged or failed, or n is 0.
-        low: lower end of its confidence interval; None in the same cases.
-        high: upper end; None in the same cases.
-        p: two-sided, not adjusted for the number of comparisons (see :func:`holm`): of the
-            sign-flip test of the mean, or of the sign test where a run diverged or failed. None
-            where n is 0.
-        wins: seeds at which ours is better; a finite value is better than a diverged run.
+            see ``scale``; None if a run diverged or failed, or n is 0.
+        low: lower end of its confidence interval; None likewise.
+        high: upper end; None likewise.
+        p: two-sided p of the sign-flip test of the mean, or of the sign test if a run diverged or
+            failed; None if n is 0. It is not adjusted for several comparisons, see :func:`holm`.
+        wins: seeds at which ours is better; a finite value is better than a run that diverged.
         losses: seeds at which the baseline is better.
         ties: seeds with equal values, or with both runs diverged or failed.
-        lost_to_divergence: seeds at which a run of either side diverged or failed, so that there
-            is no ratio or difference.
-        scale: "ratio" where all values are above 0, else "difference".
-        verdict: of ours: "better", "worse", "not distinguishable", "identical" or "no difference
-            can be significant at 5% with N seeds".
-        note: further remarks for the reader; may be empty.
+        lost_to_divergence: seeds without a ratio or difference, because a run of either side
+            diverged or failed.
+        scale: "ratio" if all values are above 0, else "difference".
+        verdict: on ours: "better", "worse", "not significant", "identical" or "not testable at 5%
+            with N seeds".
+        note: remarks on the data; may be empty.
     """
 
     n: int
@@ -58,19 +57,19 @@ def paired(
     confidence: float = 0.95,
     floor: float = 0.0,
 ) -> Paired:
-    """Compare a setting with a baseline at common seeds, so with the same start and batches.
+    """Compare at common seeds, where both sides have equal initial weights and batches.
 
-    A difference is claimed only if Student's t interval and the sign-flip test both show it. If a
-    run diverged or failed, there is no interval: no number represents such a run, and without its
-    seed the result would be biased. The exact sign test of wins and losses replaces it.
+    A difference is significant if Student's t interval and the sign-flip test both show it. If a
+    run diverged or failed, there is no interval: a dropped pair would be a bias, and no number can
+    replace it. The exact sign test of wins and losses is used instead.
 
     Args:
-        ours: the final value by seed; None, inf or NaN where the run diverged or failed.
-        baseline: the same for the baseline.
-        mode: "min" where smaller is better, "max" where larger is.
+        ours: the final value by seed; None, inf or NaN if the run diverged or failed.
+        baseline: the final value of the baseline by seed, likewise.
+        mode: "min" if smaller is better, "max" if larger is better.
         confidence: of the interval; 1 - confidence is the level of the verdict.
-        floor: smaller values count as this one. For gaps to a known optimum it is the rounding
-            error (:func:`stepsize.stats.intervals.rounding_floor`); 0 changes nothing.
+        floor: smaller values count as this one. For gaps to a known optimum, whose smaller values
+            are rounding errors (:func:`stepsize.stats.intervals.rounding_floor`); 0: no floor.
 
     Raises:
         ValueError: unknown mode, confidence outside (0, 1), floor negative or not finite.
@@ -115,17 +114,14 @@ def paired(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p values, which control the family-wise error rate.
+    """P values adjusted for several comparisons: Holm's correction.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6 (1979). It does not assume independence, so that it is valid for many optimizers
-    against one baseline, and it is never less powerful than Bonferroni's correction.
+    Statistics 6 (1979). It controls the probability of any false claim, needs no independence, so
+    that one baseline may be in all comparisons, and is at least as powerful as Bonferroni's.
 
     Args:
-        p_values: in [0, 1], by name.
-
-    Returns:
-        The adjusted p values by name, from the smallest p to the largest.
+        p_values: in [0, 1], by name. The adjusted ones come back in the same order.
 
     Raises:
         ValueError: a p outside [0, 1].
@@ -144,13 +140,13 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def _verdict(
     effect: Interval | None, p: float | None, lead: int, n: int, confidence: float, mode: str
 ) -> tuple[str, str]:
-    """The verdict, and a note if only one of interval and test shows a difference."""
+    """The verdict, and a remark if interval and test disagree."""
     level = 1 - confidence
     if p is None or 2 / 2**n > level:
         seeds = "1 seed" if n == 1 else f"{n} seeds"
-        return f"no difference can be significant at {100 * level:g}% with {seeds}", ""
+        return f"not testable at {100 * level:g}% with {seeds}", ""
     if effect is None:
-        return ("better" if lead > 0 else "worse") if p <= level else "not distinguishable", ""
+        return ("better" if lead > 0 else "worse") if p <= level else "not significant", ""
     shows = {
         "the interval": effect.low > 0 or effect.high < 0,
         f"the sign-flip p={p:.2g}": p <= level,
@@ -158,9 +154,9 @@ def _verdict(
     if all(shows.values()):
         return ("better" if (effect.center < 0) == (mode == "min") else "worse"), ""
     if not any(shows.values()):
-        return "not distinguishable", ""
+        return "not significant", ""
     one, other = sorted(shows, key=shows.__getitem__, reverse=True)
-    return "not distinguishable", f"{one} shows a difference, {other} does not"
+    return "not significant", f"{one} shows a difference, {other} does not"
 
 
 def _notes(
@@ -170,19 +166,19 @@ def _notes(
     ours, baseline = ([pair[side] for pair in measured] for side in (0, 1))
     if None in ours or None in baseline:
         notes.append(
-            f"{ours.count(None)} runs of this setting and {baseline.count(None)} of the baseline "
-            "diverged or failed, so there is no interval, and p is from the sign test"
+            f"diverged or failed: {ours.count(None)} of ours, {baseline.count(None)} of the "
+            "baseline, so there is no interval, and p is the sign test's of wins and losses"
         )
     raised = sum(value is not None and value < floor for value in (*ours, *baseline))
     if raised and floor > 0:
-        notes.append(f"{raised} values are below the rounding error and count as {floor:.2g}")
+        notes.append(f"{raised} values below the rounding error {floor:.2g} count as {floor:.2g}")
     if len(measured) > 1 and len(set(ours)) == len(set(baseline)) == 1 and ours != baseline:
         notes.append(
-            f"all seeds have the same values: if the seed has no effect, these {len(measured)} "
-            "seeds are one observation"
+            f"all {len(measured)} seeds give equal values: if the seed has no effect, they are one "
+            "run"
         )
     if unpaired:
-        notes.append(f"{unpaired} seeds of only one side were skipped")
+        notes.append(f"skipped seeds of one side only: {unpaired}")
     return notes
 
 
@@ -195,7 +191,7 @@ def _at_least(value: float | None, floor: float) -> float | None:
 
 
 def _outcome(ours: float | None, baseline: float | None, mode: str) -> int:
-    """1 where ours wins, -1 where it loses, 0 for a tie."""
+    """1 if ours wins, -1 if it loses, 0 for a tie."""
     if ours is None or baseline is None:
         return (ours is not None) - (baseline is not None)
     return ((ours < baseline) - (ours > baseline)) * (1 if mode == "min" else -1)
@@ -207,12 +203,12 @@ _SAMPLING_SEED = 0  # the same data give the same p
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """The two-sided p value of the sign-flip (permutation) test of a mean paired difference.
+    """The two-sided p of the mean of paired differences: Fisher's sign-flip test.
 
-    Under the null hypothesis each difference has either sign with equal probability: Fisher, The
-    Design of Experiments (1935), section 21. Up to n = 16 all 2^n flips are evaluated; above,
-    19,999 are sampled and the observed one is added (Phipson and Smyth, "Permutation p-values
-    should never be zero", 2010). The smallest possible p is 2 / 2^n: 0.25 at n = 3, 0.0625 at 5.
+    Under the null hypothesis both signs of a difference are equally likely: Fisher, The Design of
+    Experiments (1935), section 21. All 2^n flips are counted up to n = 16; above, 19,999 are drawn,
+    and the observed one is added (Phipson and Smyth, "Permutation p-values should never be
+    zero", 2010). The smallest possible p is 2 / 2^n: 0.25 at n = 3, 0.0625 at n = 5.
 
     Args:
         differences: [n], finite, n >= 1.
@@ -222,10 +218,10 @@ def sign_flip_p(differences: Sequence[float]) -> float:
         return 1.0
     unit = values.max()
     observed = abs(math.fsum(value / unit for value in differences))
-    observed -= 1e-12 * len(values)  # sums that differ by rounding errors count as equal
+    observed -= 1e-12 * len(values)  # sums equal up to rounding count as equal
     first, *others = values / unit
     if len(values) <= _EXACT_UP_TO:
-        sums = np.array([first])  # its sign is fixed: the other half of the flips mirrors this one
+        sums = np.array([first])  # its sign is fixed: the other half is symmetric
         for value in others:
             sums = np.concatenate([sums + value, sums - value])
         return float(np.mean(np.abs(sums) >= observed))
@@ -237,7 +233,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
 
 
 def sign_test_p(wins: int, losses: int) -> float:
-    """The exact two-sided p value of the sign test, without ties.
+    """The exact two-sided p of the sign test, without ties.
 
     Dixon and Mood, "The statistical sign test", JASA 41 (1946).
     """

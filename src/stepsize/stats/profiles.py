@@ -1,4 +1,4 @@
-"""Performance profiles of Dolan and More: many solvers on many problems in one plot."""
+"""Performance profiles of many solvers on many problems (Dolan and Moré, 2002)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MINIMUM_PROBLEMS = 4  # with fewer, the table shows as much
+MINIMUM_PROBLEMS = 4  # with fewer, the profile has too few levels to be useful
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The share of problems that each solver solves at a cost of at most tau times the best one.
+    """For each solver, the share of problems solved at a cost of at most tau times the best one.
 
-    The shares are right-continuous step functions: ``shares[solver][i]`` is valid from ``taus[i]``
-    up to, not including, ``taus[i + 1]``, and the last share for all larger tau (``where="post"``
-    of a step plot). The share at tau = 1 is that of problems on which the solver has the lowest
-    cost, ties included; the last share is that of all problems that it solves.
+    The shares are step functions, continuous from the right: ``shares[solver][i]`` holds from
+    ``taus[i]`` to ``taus[i + 1]``, without the latter, and the last one to infinity. The share at
+    tau = 1 is that of the problems on which the solver is the best; the last share is that of the
+    problems that it solves.
 
     Attributes:
         solvers: in the given order.
-        taus: [k], increasing from 1: the cost ratios at which a share changes.
+        taus: [k], rising from 1: the ratios at which a share changes.
         shares: by solver [k], in [0, 1].
     """
 
@@ -33,18 +33,18 @@ class Profile:
 
 
 def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
-    """The performance profiles of Dolan and More.
+    """Compute the performance profiles of Dolan and Moré.
 
     "Benchmarking optimization software with performance profiles", Mathematical Programming 91
-    (2002). The ratio of a solver on a problem is its cost over the lowest cost of all solvers on
-    it. A problem that no solver solves counts in the denominator of every share.
+    (2002). The ratio of a solver on a problem is its cost over the least cost of any solver there.
+    A problem without a solution counts in the denominator of all solvers.
 
-    The profile shows which solver is best at each tau. It does not rank the others: without the
-    best one, two of them can swap places (Gould and Scott, "A note on performance profiles for
+    The profile shows the best solver at each tau. It does not rank the others: without the best
+    solver, two others can change places (Gould and Scott, "A note on performance profiles for
     benchmarking software", ACM Transactions on Mathematical Software 43, 2016).
 
     Args:
-        costs: by solver and problem, above 0, such as the median steps to a target; inf where the
+        costs: by solver and problem, above 0, such as the median steps to a target; inf if the
             solver failed.
 
     Raises:
@@ -64,7 +64,7 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
         for problem, cost in row.items():
             if not cost > 0:
                 raise ValueError(
-                    f"{solver} on {problem} costs {cost}, but a cost is above 0, inf for a failure"
+                    f"{solver} on {problem} costs {cost}: a cost is above 0, and inf for a failure"
                 )
     best = {problem: min(costs[solver][problem] for solver in solvers) for problem in problems}
     ratios = {
@@ -83,5 +83,4 @@ def performance_profile(costs: Mapping[str, Mapping[str, float]]) -> Profile:
 def _ratio(cost: float, best: float) -> float:
     if math.isinf(cost):
         return math.inf
-    # A finite cost is a solution, even if its ratio overflows.
-    return min(cost / best, sys.float_info.max)
+    return min(cost / best, sys.float_info.max)  # a finite cost is a solution, however large

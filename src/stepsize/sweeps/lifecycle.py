@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +58,7 @@ class SweepEnd(Callback):
             sweep = read_sweep(folder)
         except ValueError as error:
             raise SystemExit(str(error)) from None
-        report = _report(folder)
+        report = _report(folder, config.allowed_packages)
         print_end(sweep, report)
         # SystemExit, because Hydra turns any other exception of a callback into a warning.
         if report is None or any(run.status not in _ENDED_WELL for run in sweep.runs):
@@ -87,13 +89,15 @@ def _exit_on_sigterm(signum: int, frame: Any) -> None:
         sys.exit(128 + signum)
 
 
-def _report(folder: Path) -> Path | None:
+def _report(folder: Path, packages: Sequence[str]) -> Path | None:
     """Write the report; an error is printed only, because it must not discard the sweep's runs."""
     from stepsize.run.errors import one_line
 
     try:
         from stepsize.report.report import write_report
 
+        for package in packages:
+            importlib.import_module(package)  # it may add columns to the report
         return write_report([folder], folder / "report")
     except Exception as error:
         print(f"no report: {one_line(error)}", file=sys.stderr)

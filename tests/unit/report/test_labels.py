@@ -3,14 +3,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stepsize.report.labels import grid_of, name_settings, varied_keys
+from stepsize.report.labels import grid_of, name_settings, varied_overrides
 from stepsize.report.read import RunRow
 
 
-def row(*words: str, **known: Any) -> RunRow:
+def row(*overrides: str, **known: Any) -> RunRow:
     values = {"optimizer": "adam", "scheduler": "none", "param_groups": "none", "lr": 1e-3} | known
     return RunRow(
-        "s", "r", Path("r"), "compare", "completed", None, "line", seed=0, overrides=words, **values
+        "s",
+        "r",
+        Path("r"),
+        "compare",
+        "completed",
+        None,
+        "line",
+        seed=0,
+        overrides=overrides,
+        **values,
     )
 
 
@@ -26,7 +35,7 @@ def test_a_setting_is_named_by_what_varies_and_by_nothing_else():
     assert labels(first, second) == ["adam lr=0.01", "sgd lr=0.1"]
 
 
-def test_names_of_runs_tasks_and_seeds_are_no_settings():
+def test_names_of_runs_tasks_and_seeds_are_no_hyperparameters():
     assert labels(row("seed=0", "name=a", "task=line"), row("seed=1", "name=b", "task=blobs")) == [
         "adam",
         "adam",
@@ -37,31 +46,31 @@ def test_one_number_written_in_two_ways_is_one_setting():
     first, second = name_settings(
         [row("optimizer.lr=1e-3", "optimizer.eps=1e-8"), row("optimizer.lr=0.001", lr=1e-3)]
     )
-    assert first.value("optimizer.lr") is None
+    assert "optimizer.lr" not in dict(first.values)
     assert first.label == "adam eps=1e-8"
     assert second.label == "adam eps=default"
 
 
-def test_a_rate_that_was_not_given_is_the_configured_one():
+def test_a_learning_rate_that_was_not_overridden_is_the_configured_one():
     assert labels(row(lr=0.02), row("optimizer.lr=0.5", lr=0.5)) == ["adam lr=0.02", "adam lr=0.5"]
 
 
-def test_rates_that_only_the_optimizers_own_files_set_are_not_named_where_nobody_varied_them():
+def test_learning_rates_that_only_the_optimizers_files_set_are_not_named():
     assert labels(row(lr=1e-3), row(optimizer="adadelta", lr=1.0)) == ["adam", "adadelta"]
 
 
-def test_no_schedule_is_named_where_there_is_nothing_else_to_name():
+def test_no_schedule_is_the_name_if_nothing_else_varies():
     plain, cosine = row("scheduler=none"), row("scheduler=cosine", scheduler="cosine")
     assert labels(plain, cosine) == ["no schedule", "cosine"]
     assert labels(plain, cosine, row(optimizer="sgd")) == ["adam", "adam cosine", "sgd"]
 
 
 def test_a_class_of_ones_own_is_named_without_its_package():
-    word = "optimizer._target_=torch.optim.NAdam"
-    assert labels(row(), row(word, optimizer="torch.optim.NAdam")) == ["adam", "NAdam"]
+    override = "optimizer._target_=torch.optim.NAdam"
+    assert labels(row(), row(override, optimizer="torch.optim.NAdam")) == ["adam", "NAdam"]
 
 
-def test_keys_that_end_alike_are_told_apart():
+def test_keys_with_equal_ends_have_longer_names():
     first = row("optimizer.weight_decay=0.1", "model.weight_decay=0")
     second = row("optimizer.weight_decay=0.2", "model.weight_decay=1")
     assert labels(first, second) == [
@@ -85,6 +94,6 @@ def test_the_grid_lists_every_value_once():
     assert grid_of(rows)["optimizer"] == ["adam"]
 
 
-def test_a_table_of_runs_has_the_words_that_differ():
+def test_a_table_of_runs_has_the_overrides_that_differ():
     rows = [row("a.b=1", "c=2"), row("a.b=3", "c=2"), row("c=2")]
-    assert varied_keys(rows) == ["a.b"]
+    assert varied_overrides(rows) == [{"a.b": "1"}, {"a.b": "3"}, {}]

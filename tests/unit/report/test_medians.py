@@ -10,7 +10,7 @@ from synthetic_sweeps import write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_server import served, wait_until
 
-from stepsize.report.curves import CachedCurves
+from stepsize.report.curves import cached_curves
 from stepsize.report.medians import aggregate, write_aggregates
 from stepsize.report.read import read_sweep
 
@@ -20,7 +20,7 @@ RUN = "optimizer=adam,optimizer.lr={lr},seed={seed}"
 def written(folder, *others):
     """Aggregate sweeps into the first one's report."""
     sweeps = [read_sweep(each) for each in (folder, *others)]
-    write_aggregates(sweeps, folder / "report", CachedCurves())
+    write_aggregates(sweeps, folder / "report", cached_curves())
     return folder / "report"
 
 
@@ -34,8 +34,8 @@ def curves(run):
 
 
 def seeds_of(sweep, tag, lr=None):
-    """The curves of the runs that have the tag, at one rate."""
-    read = CachedCurves()
+    """The curves of the runs of one learning rate that have the tag."""
+    read = cached_curves()
     runs = [run for run in read_sweep(sweep).runs if lr is None or run.lr == lr]
     found = [read(run)[tag] for run in runs if tag in read(run)]
     return [dict(zip(steps.tolist(), values.tolist(), strict=True)) for steps, values in found]
@@ -57,7 +57,7 @@ def test_of_several_tasks_each_has_its_own(tmp_path):
     }  # fmt: skip
 
 
-def test_runs_that_chose_the_rates_are_kept_apart_from_those_that_judge_them(tmp_path):
+def test_runs_of_the_tuning_stage_have_medians_of_their_own(tmp_path):
     varied = {"optimizer": ["adam"], "optimizer.lr": [0.01, 0.1], "seed": [0, 1, 2, 3]}
     stages = {RUN.format(lr=lr, seed=seed): "tune" for lr in (0.01, 0.1) for seed in (0, 1)}
     stages |= {RUN.format(lr=0.01, seed=seed): "test" for seed in (2, 3)}
@@ -119,9 +119,9 @@ def test_where_half_of_the_seeds_have_diverged_the_median_ends(tmp_path):
     assert all(np.isfinite(list(values.values())).all() for values in shown.values())
 
 
-def test_of_a_metric_that_shall_be_large_the_worst_is_at_the_bottom(tmp_path):
+def test_if_larger_is_better_a_diverged_run_is_the_smallest(tmp_path):
     runs = read_sweep(diverging(tmp_path / "s", {0: 200}, seeds=3)).runs
-    reader = CachedCurves()
+    reader = cached_curves()
 
     def with_accuracies_of_their_own(run):
         steps, accuracies = reader(run)["val/acc"]
@@ -135,7 +135,7 @@ def test_of_a_metric_that_shall_be_large_the_worst_is_at_the_bottom(tmp_path):
 
 def test_a_seed_that_diverged_before_its_first_validation_counts_too(tmp_path):
     sweep = diverging(tmp_path / "s", {0: 200}, seeds=3)
-    reader = CachedCurves()
+    reader = cached_curves()
 
     def without_validation(run):
         return {
@@ -151,14 +151,14 @@ def test_a_seed_that_diverged_before_its_first_validation_counts_too(tmp_path):
     assert steps[0] == 200  # until then nothing is known of the third
 
 
-def test_a_rate_is_that_of_the_runs_that_went_on(tmp_path):
+def test_a_learning_rate_is_the_median_over_runs_that_did_not_diverge(tmp_path):
     (run,) = written(diverging(tmp_path / "s", {0: 100, 1: 100}, seeds=3)).iterdir()
     shown = curves(run)
     assert shown["lr/default"][400] == pytest.approx(0.01)
     assert not any(tag.startswith("quartiles/lr") for tag in shown)
 
 
-def test_runs_of_which_nothing_is_known_do_not_count(tmp_path):
+def test_runs_that_did_not_finish_do_not_count(tmp_path):
     special = {
         "optimizer=adam,seed=0": {"status": "failed", "end": 100},
         "optimizer=adam,seed=1": {"status": "interrupted", "end": 100},
@@ -173,7 +173,7 @@ def test_runs_of_which_nothing_is_known_do_not_count(tmp_path):
     assert max(shown) == 400
 
 
-def test_with_one_seed_there_is_nothing_to_aggregate(tmp_path):
+def test_with_one_seed_there_are_no_medians(tmp_path):
     sweep = write_sweep(tmp_path / "s", {"optimizer": ["sgd", "adam"], "seed": [0]})
     assert not written(sweep).exists()
 
@@ -184,13 +184,13 @@ def test_a_new_report_replaces_the_old_aggregates_and_nothing_else(tmp_path):
     (report / "report.md").write_text("kept")
     before = {run.name: curves(run) for run in report.glob("median *")}
     other = write_sweep(tmp_path / "t", {"optimizer": ["adam", "lbfgs"], "seed": [0, 1]})
-    write_aggregates([read_sweep(other)], report, CachedCurves())
+    write_aggregates([read_sweep(other)], report, cached_curves())
     assert {path.name for path in report.iterdir()} == {
         "report.md", "median adam", "median lbfgs",
     }  # fmt: skip
     for run in report.glob("median *"):
         assert len(list(run.iterdir())) == 1
-    write_aggregates([read_sweep(sweep)], report, CachedCurves())
+    write_aggregates([read_sweep(sweep)], report, cached_curves())
     assert {run.name: curves(run) for run in report.glob("median *")} == before
 
 
@@ -201,7 +201,7 @@ def test_names_are_fit_for_any_file_system_and_unique(tmp_path):
         replace(run, seed=index % 2, overrides=(f"model.net={nets[index // 2]}",))
         for index, run in enumerate(sweep.runs)
     ]
-    write_aggregates([replace(sweep, runs=runs)], tmp_path / "report", CachedCurves())
+    write_aggregates([replace(sweep, runs=runs)], tmp_path / "report", cached_curves())
     made = [run.name for run in (tmp_path / "report").iterdir()]
     assert len(made) == 4
     assert all(len(name.encode()) <= 255 and ":" not in name for name in made)
@@ -237,7 +237,7 @@ def test_a_server_shows_them_with_a_layout_of_bands(tmp_path):
         changed = write_sweep(
             tmp_path / "t", {"optimizer": ["sgd", "adam"], "seed": [5, 6, 7]}, points=10
         )
-        write_aggregates([read_sweep(changed)], report, CachedCurves())
+        write_aggregates([read_sweep(changed)], report, cached_curves())
         expected = curves(report / "median adam")["train/loss"]
         wait_until(lambda: server.curve("s/report/median adam", "train/loss") == expected)
 
@@ -247,7 +247,7 @@ def test_a_thousand_runs_take_a_few_seconds(tmp_path):
     varied = {"optimizer": ["sgd", "adam"], "optimizer.lr": lrs, "seed": range(10)}
     sweep = read_sweep(write_sweep(tmp_path / "s", varied, points=200))
     assert len(sweep.runs) == 1000
-    reader = CachedCurves()
+    reader = cached_curves()
     for run in sweep.runs:
         reader(run)
     began = time.process_time()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic_sweeps import write_sweep
 
-from stepsize.report.curves import CachedCurves, median_curve, on_grid, read_curves, thinned
+from stepsize.report.curves import cached_curves, median_curve, on_grid, read_curves, thinned
 from stepsize.report.read import RunRow, read_sweep
 
 
@@ -44,7 +44,7 @@ def test_a_run_without_a_table_has_no_curves(tmp_path: Path):
 
 def test_a_table_is_read_once(tmp_path: Path):
     run = row(written(tmp_path / "r", "step,train/loss\n0,3.0\n"))
-    curves_of = CachedCurves()
+    curves_of = cached_curves()
     first = curves_of(run)
     (run.folder / "metrics.csv").unlink()
     assert curves_of(run) is first
@@ -52,19 +52,19 @@ def test_a_table_is_read_once(tmp_path: Path):
 
 def test_a_run_counts_as_infinitely_bad_from_its_divergence_on(tmp_path: Path):
     run = row(written(tmp_path / "r", "step,a\n0,3.0\n10,2.0\n20,inf\n"), "diverged", 20)
-    values = on_grid(run, CachedCurves()(run), "a", np.array([0, 5, 10, 20, 30]), "min")
+    values = on_grid(run, cached_curves()(run), "a", np.array([0, 5, 10, 20, 30]), "min")
     assert values.tolist() == [3.0, 3.0, 2.0, np.inf, np.inf]
 
 
 def test_a_run_that_diverged_with_finite_values_is_infinitely_bad_after_its_end(tmp_path: Path):
     run = row(written(tmp_path / "r", "step,a\n0,3.0\n10,2e9\n"), "diverged", 10)
-    values = on_grid(run, CachedCurves()(run), "a", np.array([0, 10, 20]), "max")
+    values = on_grid(run, cached_curves()(run), "a", np.array([0, 10, 20]), "max")
     assert values.tolist() == [3.0, 2e9, -np.inf]
 
 
 def test_a_run_that_was_complete_early_keeps_its_last_value(tmp_path: Path):
     run = row(written(tmp_path / "r", "step,a\n0,3.0\n10,2.0\n"), steps=10)
-    values = on_grid(run, CachedCurves()(run), "a", np.array([0, 10, 20]), "min")
+    values = on_grid(run, cached_curves()(run), "a", np.array([0, 10, 20]), "min")
     assert values.tolist() == [3.0, 2.0, 2.0]
 
 
@@ -78,14 +78,14 @@ def test_the_median_is_infinite_from_where_half_of_the_seeds_have_diverged(tmp_p
     runs = [
         row(written(tmp_path / name, text), status, 20) for name, (status, text) in texts.items()
     ]
-    steps, values = median_curve(runs, CachedCurves(), "a", "min")
+    steps, values = median_curve(runs, cached_curves(), "a", "min")
     assert steps.tolist() == [0, 10, 20]
     assert values.tolist() == [4.0, 3.5, np.inf]
 
 
 def test_the_median_of_a_synthetic_sweep_is_numpys(tmp_path: Path):
     sweep = read_sweep(write_sweep(tmp_path / "s", {"seed": range(5)}))
-    curves_of = CachedCurves()
+    curves_of = cached_curves()
     steps, values = median_curve(sweep.runs, curves_of, "train/gap", "min")
     every = np.stack([curves_of(run)["train/gap"][1] for run in sweep.runs])
     np.testing.assert_array_equal(values, np.median(every, axis=0))

@@ -28,7 +28,7 @@ def test_the_median_is_infinite_where_most_seeds_diverged(tmp_path: Path):
     assert task.entries[0].median == math.inf
 
 
-def test_a_run_that_failed_or_is_missing_says_nothing_and_is_still_counted_as_such(tmp_path: Path):
+def test_a_failed_or_missing_run_has_no_value_and_is_counted_by_status(tmp_path: Path):
     special = {
         "seed=0": {"status": "failed", "end": 10, "final": 1e-9},
         "seed=1": {"status": "missing"},
@@ -57,7 +57,7 @@ def test_the_best_setting_of_each_method_leads_and_the_best_method_is_first(tmp_
     assert len(task.entries) == 4
 
 
-def test_without_an_optimum_a_task_is_judged_by_its_monitor(tmp_path: Path):
+def test_without_an_optimum_a_task_is_ranked_by_its_monitor(tmp_path: Path):
     varied = {"task": ["line", "curve"], "seed": range(2)}
     known = {f"seed={seed},task=curve": {"known": False} for seed in range(2)}
     line, curve = compared(write_sweep(tmp_path / "s", varied, special=known))
@@ -65,7 +65,7 @@ def test_without_an_optimum_a_task_is_judged_by_its_monitor(tmp_path: Path):
     assert (curve.measure.tag, curve.measure.is_gap) == ("train/loss", False)
 
 
-def test_runs_that_chose_settings_are_kept_from_those_on_fresh_seeds(tmp_path: Path):
+def test_runs_of_the_tuning_stage_do_not_rank(tmp_path: Path):
     varied = {"optimizer": ["adam"], "optimizer.lr": [0.01, 0.1], "seed": range(6)}
     stages = {
         f"optimizer=adam,optimizer.lr={lr},seed={seed}": "tune" if seed < 3 else "test"
@@ -86,7 +86,7 @@ def test_the_same_run_in_two_sweeps_is_counted_once(tmp_path: Path):
     assert task.repeats == 6
 
 
-def test_two_sweeps_that_mean_different_things_by_one_setting_keep_it_apart(tmp_path: Path):
+def test_different_configurations_with_one_label_get_the_names_of_their_sweeps(tmp_path: Path):
     for name in ("a", "b"):
         for seed in range(2):
             write_run(tmp_path / name / str(seed), {"optimizer": "adam", "seed": seed})
@@ -104,7 +104,7 @@ def test_a_finished_run_is_not_replaced_by_a_later_attempt_that_failed(tmp_path:
     assert task.entries[0].median == pytest.approx(0.2)
 
 
-def test_where_the_seed_changes_nothing_no_difference_is_claimed_from_repeats(tmp_path: Path):
+def test_if_the_seed_has_no_effect_no_difference_is_significant(tmp_path: Path):
     special = {
         f"optimizer={optimizer},seed={seed}": {"final": final}
         for optimizer, final in (("adam", 0.1), ("sgd", 0.2))
@@ -119,7 +119,7 @@ def test_where_the_seed_changes_nothing_no_difference_is_claimed_from_repeats(tm
     assert not task.claims(pair, adjusted)
 
 
-def test_a_difference_that_one_comparison_would_show_is_not_claimed_among_many(tmp_path: Path):
+def test_a_difference_significant_in_one_comparison_is_not_among_many(tmp_path: Path):
     varied = {"optimizer": ["sgd", "adam", "nadam", "rmsprop"], "seed": range(6)}
     (task,) = compared(write_sweep(tmp_path / "s", varied))
     comparisons = task.against(task.entries[0])
@@ -129,7 +129,7 @@ def test_a_difference_that_one_comparison_would_show_is_not_claimed_among_many(t
     assert not task.claims(pair, adjusted)
 
 
-def test_adam_is_the_default_baseline_at_its_best_lr(tmp_path: Path):
+def test_adam_is_the_usual_baseline_at_its_best_learning_rate(tmp_path: Path):
     varied = {"optimizer": ["sgd", "adam"], "optimizer.lr": [0.01, 0.1], "seed": range(2)}
     (task,) = compared(write_sweep(tmp_path / "s", varied))
     chosen = choose_baseline(task, None)
@@ -150,7 +150,7 @@ def test_a_baseline_is_a_setting_a_method_or_a_value(tmp_path: Path, wanted: str
     assert chosen.setting.label == label
 
 
-def test_an_unknown_baseline_is_an_error_that_lists_the_settings(tmp_path: Path):
+def test_an_unknown_baseline_is_an_error_that_names_the_settings(tmp_path: Path):
     tasks = compared(write_sweep(tmp_path / "s", {"optimizer": ["sgd", "adam"]}))
     with pytest.raises(ValueError, match=r"baseline=foo is none of the settings; .* adam, sgd$"):
         check_baseline(tasks, "foo")

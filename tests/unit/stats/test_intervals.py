@@ -62,7 +62,7 @@ def test_the_interval_of_students_sleep_data_is_the_published_one() -> None:
     assert (interval.low, interval.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-7)
 
 
-def test_one_value_says_nothing_about_the_spread() -> None:
+def test_one_value_has_an_infinite_interval() -> None:
     assert mean_interval([2.0]) == Interval(2.0, -math.inf, math.inf, 1)
     assert log_mean_interval([1.0]) == Interval(1.0, 0.0, math.inf, 1)
 
@@ -111,7 +111,7 @@ def test_a_diverged_run_is_never_averaged_in(function, bad: float) -> None:
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, math.nan])
 @pytest.mark.parametrize("values", [[1.0], [1.0, 2.0]], ids=len)
-def test_a_confidence_that_is_no_share_is_refused(values: list[float], confidence: float) -> None:
+def test_a_confidence_outside_0_and_1_is_refused(values: list[float], confidence: float) -> None:
     with pytest.raises(ValueError, match=rf"^confidence={confidence}, "):
         mean_interval(values, confidence)
 
@@ -134,7 +134,7 @@ def test_no_interval_of_floored_values_reaches_below_the_floor() -> None:
 
 
 @pytest.mark.parametrize("floor", [-1.0, math.inf, math.nan])
-def test_a_floor_that_is_none_is_refused(floor: float) -> None:
+def test_a_negative_or_infinite_floor_is_refused(floor: float) -> None:
     with pytest.raises(ValueError, match=rf"^floor={floor}, "):
         log_mean_interval([1.0], floor=floor)
 
@@ -216,6 +216,6 @@ def test_the_median_steps_are_infinite_where_half_of_the_runs_missed(
 
 
 @pytest.mark.parametrize("bad", [math.nan, -1.0, -math.inf])
-def test_what_is_no_number_of_steps_is_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match=rf"^steps={bad}, "):
+def test_a_wrong_number_of_steps_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match=rf"^steps={bad}"):
         median_steps([10, bad])

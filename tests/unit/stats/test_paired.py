@@ -66,10 +66,10 @@ def test_the_mode_says_which_side_is_better(mode, verdict: str, shift: float) ->
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
-def test_nothing_is_claimed_with_fewer_than_6_seeds(n: int) -> None:
+def test_fewer_than_6_seeds_are_not_testable_at_5_percent(n: int) -> None:
     ours, baseline = by_seed(*[0.01] * n), by_seed(*[1.0 + 0.1 * seed for seed in range(n)])
     found = paired(ours, baseline)
-    assert found.verdict == f"no difference can be significant at 5% with {n} seed{'s' * (n > 1)}"
+    assert found.verdict == f"not testable at 5% with {n} seed{'s' if n > 1 else ''}"
     assert (found.p, found.note) == (2 / 2**n, "")
     diverged = paired(ours, {**baseline, 0: None})
     assert diverged.verdict == found.verdict
@@ -79,36 +79,36 @@ def test_a_stricter_level_needs_more_seeds() -> None:
     assert paired(HALF, BASELINE, confidence=0.99).verdict == "better"
     seven = {seed: HALF[seed] for seed in range(7)}
     found = paired(seven, BASELINE, confidence=0.99)
-    assert found.verdict == "no difference can be significant at 1% with 7 seeds"
+    assert found.verdict == "not testable at 1% with 7 seeds"
 
 
 def test_no_common_seed_is_no_comparison() -> None:
     found = paired({0: 1.0}, {1: 1.0})
     assert (found.n, found.ratio_or_difference, found.low, found.high, found.p) == (0, *[None] * 4)
-    assert found.verdict == "no difference can be significant at 5% with 0 seeds"
-    assert found.note == "2 seeds of only one side were skipped"
+    assert found.verdict == "not testable at 5% with 0 seeds"
+    assert found.note == "skipped seeds of one side only: 2"
 
 
 def test_an_interval_that_holds_1_is_not_distinguishable() -> None:
     ours = by_seed(0.12, 0.20, 0.18, 0.30, 0.31, 0.12, 0.20, 0.35)
     found = paired(ours, BASELINE)
     assert found.low < 1 < found.high
-    assert (found.verdict, found.note) == ("not distinguishable", "")
+    assert (found.verdict, found.note) == ("not significant", "")
 
 
-def test_where_interval_and_sign_flips_disagree_nothing_is_claimed() -> None:
+def test_if_interval_and_sign_flips_disagree_the_difference_is_not_significant() -> None:
     # Fisher's own example: t says 0.0497, the sign flips 0.0527.
     found = paired(by_seed(*DARWIN), by_seed(*[0.0] * 15), mode="max")
     assert (found.low, found.high) == pytest.approx((0.0304, 41.836), abs=1e-3)
-    assert found.verdict == "not distinguishable"
+    assert found.verdict == "not significant"
     assert found.note == "the interval shows a difference, the sign-flip p=0.053 does not"
 
 
-def test_sign_flips_alone_do_not_make_a_claim() -> None:
+def test_sign_flips_alone_are_not_significant() -> None:
     # One seed that is far off widens the interval, not the order of the sums.
     found = paired(by_seed(*[1.0] * 5, 60.0), by_seed(*[0.0] * 6), mode="max")
     assert found.low < 0 < found.high
-    assert found.verdict == "not distinguishable"
+    assert found.verdict == "not significant"
     assert found.note == "the sign-flip p=0.031 shows a difference, the interval does not"
 
 
@@ -118,11 +118,10 @@ def test_identical_runs_are_called_identical() -> None:
     assert (found.ratio_or_difference, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
-def test_seeds_that_change_nothing_are_pointed_out() -> None:
+def test_seeds_without_effect_have_a_note() -> None:
     found = paired(by_seed(*[0.1] * 8), by_seed(*[0.3] * 8))
     assert found.note == (
-        "all seeds have the same values: if the seed has no effect, these 8 seeds are one "
-        "observation"
+        "all 8 seeds give equal values: if the seed has no effect, they are one run"
     )
     assert found.low == found.high == pytest.approx(1 / 3)
     assert paired(by_seed(*[0.1] * 8), by_seed(*[0.1] * 8)).note == ""
@@ -134,10 +133,10 @@ def test_a_diverged_run_loses_and_leaves_no_interval(bad: float | None) -> None:
     assert (found.n, found.wins, found.losses, found.lost_to_divergence) == (8, 7, 1, 1)
     assert (found.ratio_or_difference, found.low, found.high) == (None, None, None)
     assert found.p == 18 / 256
-    assert found.verdict == "not distinguishable"
+    assert found.verdict == "not significant"
     assert found.note == (
-        "1 runs of this setting and 0 of the baseline diverged or failed, so there is no interval, "
-        "and p is from the sign test"
+        "diverged or failed: 1 of ours, 0 of the baseline, so there is no interval, and p is the "
+        "sign test's of wins and losses"
     )
 
 
@@ -146,13 +145,13 @@ def test_a_baseline_that_diverges_everywhere_is_beaten() -> None:
     assert paired(HALF, nowhere).verdict == "better"
     assert paired(nowhere, HALF).verdict == "worse"
     both = paired(nowhere, nowhere)
-    assert (both.verdict, both.ties, both.p) == ("not distinguishable", 8, 1.0)
+    assert (both.verdict, both.ties, both.p) == ("not significant", 8, 1.0)
 
 
-def test_seeds_of_one_side_are_left_out_and_counted() -> None:
+def test_seeds_of_one_side_are_skipped_and_counted() -> None:
     found = paired({**HALF, 20: 1e9, 21: None}, BASELINE)
     assert (found.n, found.verdict) == (8, "better")
-    assert found.note == "2 seeds of only one side were skipped"
+    assert found.note == "skipped seeds of one side only: 2"
 
 
 def test_gaps_below_the_floor_count_as_the_floor() -> None:
@@ -160,8 +159,8 @@ def test_gaps_below_the_floor_count_as_the_floor() -> None:
     also = by_seed(1e-17, 2e-17, 0.0, 1e-16, -1e-17, 3e-17)
     found = paired(solved, also, floor=1e-15)
     assert (found.scale, found.ties, found.ratio_or_difference) == ("ratio", 6, 1.0)
-    assert found.verdict == "not distinguishable"
-    assert found.note == "12 values are below the rounding error and count as 1e-15"
+    assert found.verdict == "not significant"
+    assert found.note == "12 values below the rounding error 1e-15 count as 1e-15"
     assert paired(solved, also).scale == "difference"
     far = by_seed(*[1e-3, 2e-3, 3e-3, 1e-3, 2e-3, 4e-3])
     assert paired(solved, far, floor=1e-15).ratio_or_difference == pytest.approx(5e-13, rel=0.2)
@@ -170,7 +169,7 @@ def test_gaps_below_the_floor_count_as_the_floor() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"mode": "least"}, {"confidence": 95.0}, {"floor": -1.0}], ids=str
 )
-def test_what_is_not_allowed_is_named(wrong) -> None:
+def test_a_wrong_argument_is_named(wrong) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=rf"^{name}={value}, but "):
         paired({**HALF, 3: None}, BASELINE, **wrong)
@@ -207,7 +206,7 @@ def with_divergence(generator: np.random.Generator, n: int):
 
 @pytest.mark.parametrize("draw", [lognormal, heavy_tails, with_divergence])
 @pytest.mark.parametrize("n", [6, 10])
-def test_settings_that_are_the_same_are_told_apart_in_at_most_5_of_100(n: int, draw) -> None:
+def test_equal_settings_differ_significantly_in_at_most_5_of_100(n: int, draw) -> None:
     share = share_of_claims(n, n, draw)
     # Three standard errors of 2,000 trials: 1.5 points.
     assert share <= 0.05 + 0.015
@@ -235,7 +234,7 @@ def test_a_ratio_interval_holds_the_true_ratio_95_times_in_100() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(1e-9, 1e9), st.floats(1e-9, 1e9)), min_size=1, max_size=10))
-def test_both_directions_tell_the_same_story(values: list[tuple[float, float]]) -> None:
+def test_both_directions_agree(values: list[tuple[float, float]]) -> None:
     ours, baseline = by_seed(*[a for a, _ in values]), by_seed(*[b for _, b in values])
     there, back = paired(ours, baseline), paired(baseline, ours)
     assert there.p == back.p
@@ -262,7 +261,7 @@ def test_holm_is_between_no_adjustment_and_bonferronis(p_values: dict[str, float
     assert [adjusted[name] for name in order] == sorted(adjusted.values())
 
 
-def test_14_comparisons_of_nothing_give_a_claim_in_at_most_5_of_100() -> None:
+def test_14_comparisons_of_equal_settings_give_a_claim_in_at_most_5_of_100() -> None:
     generator = np.random.default_rng(14)
     trials = generator.random((TRIALS, 14))
     false = [min(holm(dict(enumerate(row))).values()) <= 0.05 for row in trials]
@@ -270,6 +269,6 @@ def test_14_comparisons_of_nothing_give_a_claim_in_at_most_5_of_100() -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
-def test_what_is_no_p_value_is_refused(p: float) -> None:
+def test_a_p_outside_0_and_1_is_refused(p: float) -> None:
     with pytest.raises(ValueError, match=rf"^p={p} of adam, "):
         holm({"adam": p})

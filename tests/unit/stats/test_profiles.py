@@ -36,7 +36,7 @@ def test_the_profile_is_the_one_worked_out_by_hand() -> None:
     assert profile.shares["lbfgs"].tolist() == [0.25, 0.5, 0.5, 0.5, 0.5]
 
 
-def test_a_problem_that_nobody_solved_counts_against_everybody() -> None:
+def test_a_problem_that_no_solver_solved_counts_for_all_solvers() -> None:
     costs = {solver: {**row, "rosenbrock": math.inf} for solver, row in COSTS.items()}
     profile = performance_profile(costs)
     assert {solver: shares[-1] for solver, shares in profile.shares.items()} == {
@@ -46,7 +46,7 @@ def test_a_problem_that_nobody_solved_counts_against_everybody() -> None:
     }
 
 
-def test_where_nobody_solves_anything_all_shares_are_zero() -> None:
+def test_if_no_solver_solves_anything_all_shares_are_zero() -> None:
     profile = performance_profile({s: dict.fromkeys("abcd", math.inf) for s in ("sgd", "adam")})
     assert profile.taus.tolist() == [1.0]
     assert all(shares.tolist() == [0.0] for shares in profile.shares.values())
@@ -92,6 +92,6 @@ def test_missing_cells_are_named() -> None:
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, -math.inf, math.nan])
-def test_what_is_no_cost_is_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match=rf"^adam on line costs {bad}, "):
+def test_a_cost_that_is_not_positive_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match=rf"^adam on line costs {bad}: "):
         performance_profile({**COSTS, "adam": {**COSTS["adam"], "line": bad}})

@@ -54,7 +54,7 @@ def test_a_sampled_p_is_never_zero() -> None:
     assert sign_flip_p([1.0] * 40) == 1 / 20_000
 
 
-def test_differences_of_zero_show_nothing() -> None:
+def test_differences_of_zero_have_p_1() -> None:
     assert sign_flip_p([0.0] * 9) == 1.0
     assert sign_test_p(0, 0) == 1.0
 

@@ -69,6 +69,6 @@ def test_many_degrees_of_freedom_give_the_normal_quantile() -> None:
 
 
 @pytest.mark.parametrize(("p", "df"), [(0.0, 3), (1.0, 3), (math.nan, 3), (0.975, 0), (0.9, 2.5)])
-def test_what_has_no_quantile_is_refused(p: float, df: int) -> None:
+def test_a_wrong_probability_or_df_is_refused(p: float, df: int) -> None:
     with pytest.raises(ValueError, match=r"^(p|df)="):
         t_quantile(p, df)

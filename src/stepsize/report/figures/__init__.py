@@ -1,1 +1,1 @@
-"""The report's figures: each draws itself into axes of any size, for the page and as a PNG."""
+"""The figures of the report, each as SVG for the page and as a PNG."""

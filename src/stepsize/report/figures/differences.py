@@ -1,4 +1,4 @@
-"""The forest plot of paired differences from a baseline, with their intervals."""
+"""Paired differences against a baseline: a forest plot with 95% intervals."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ROW = 22
 
 
 class Differences:
-    """A forest plot of paired differences.
+    """Rows of a forest plot.
 
     Args:
-        rows: label, line style, comparison and whether it is significant; from top to bottom.
+        rows: label, look, comparison and whether it is significant; from the top down.
         baseline: label of the baseline.
-        tag: of the compared metric.
+        tag: the compared metric.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Differences:
 
     @property
     def there_are_any(self) -> bool:
-        """Whether any row has an interval, and all intervals have one scale."""
+        """Whether any row has an interval, all of one scale."""
         shown = [p for _, _, p, _ in self._rows if p.low is not None and p.n > 1]
         return bool(shown) and (self._ratio or all(p.scale == "difference" for p in shown))
 
     def figure(self, wide: bool) -> Panel:
-        """The plot, with the labels on the left."""
+        """The forest plot, with labels at the left."""
         left = 14 + int(6.6 * max(len(row[0]) for row in self._rows))
         size = (880 if wide else 390, _ROW * len(self._rows) + 60)
         return Panel(self._draw, *size, (min(left, size[0] // 2), 16, 12, 48))
@@ -53,8 +53,8 @@ class Differences:
         set_x(axes, low, high, self._ratio, 5)
         axes.set_ylim(len(self._rows) - 0.5, -0.5)
         axes.axvline(centre, color=GREY, linewidth=1.0, zorder=1)
-        for place, (_, look, pair, significant) in enumerate(self._rows):
-            self._row(axes, place, look, pair, significant, (low, high))
+        for place, (_, look, pair, claimed) in enumerate(self._rows):
+            self._row(axes, place, look, pair, claimed, (low, high))
         axes.set_yticks(range(len(self._rows)), [row[0] for row in self._rows])
         axes.tick_params(axis="y", length=0, labelsize=11, labelcolor=INK)
         axes.spines["left"].set_visible(False)
@@ -64,7 +64,7 @@ class Differences:
         axes.set_xlabel(f"{self._tag}: {how} {self._baseline}", color=GREY)
 
     def _limits(self) -> tuple[float, float]:
-        """Limits around all estimates and intervals, which cut off very wide intervals."""
+        """Limits around all estimates and intervals; intervals far wider than the rest are cut."""
         convert = (lambda value: math.log(max(value, 1e-300))) if self._ratio else float
         shown = [pair for _, _, pair, _ in self._rows if pair.low is not None and pair.n > 1]
         middles = [0.0, *(convert(pair.ratio_or_difference or 0.0) for pair in shown)]
@@ -76,7 +76,7 @@ class Differences:
         return (math.exp(low), math.exp(high)) if self._ratio else (low, high)
 
     def _row(
-        self, axes: Axes, place: int, look: Look, pair: Paired, significant: bool,
+        self, axes: Axes, place: int, look: Look, pair: Paired, claimed: bool,
         ends: tuple[float, float],
     ) -> None:  # fmt: skip
         if pair.low is None or pair.high is None or pair.n < 2:
@@ -90,6 +90,6 @@ class Differences:
         axes.plot([low, high], [place, place], color=look.colour, linewidth=2.0, zorder=3)
         axes.plot(
             [pair.ratio_or_difference or 0.0], [place], marker=look.marker, color=look.colour,
-            markersize=7, markerfacecolor=look.colour if significant else "white",
+            markersize=7, markerfacecolor=look.colour if claimed else "white",
             markeredgewidth=1.6, zorder=4,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The figure of learning curves: each seed as a thin line, the median over seeds bold."""
+"""Learning curves: each seed as a thin line, the median over seeds as a bold one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from stepsize.plots.style import GREY
 from stepsize.report.curves import CurveReader, median_curve, thinned
-from stepsize.report.figures.panel import Panel
-from stepsize.report.figures.scales import label_ends, limits, set_steps, set_y, title
+from stepsize.report.figures.panel import Panel, large_panel, small_panel
+from stepsize.report.figures.scales import label_ends, limits, set_x, set_y, title
+from stepsize.report.labels import Setting
 from stepsize.report.line_styles import Look, ordered_looks
 from stepsize.report.read import RunRow
 from stepsize.report.task import Entry, TaskComparison
@@ -21,84 +22,76 @@ from stepsize.report.wording import count
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NAMED = 8  # lines with a name in one figure; further ones are grey
-_WITH_SEEDS = 4  # lines in one figure up to which every seed is drawn beside its median
+_MAX_NAMED = 8  # lines with a name in one figure; further ones are grey
+_MAX_WITH_SEEDS = 4  # lines in one figure up to which every seed is drawn beside its median
 
 
 class LearningCurves:
     """The learning curves of a task.
 
+    Attributes:
+        leaders: the best setting of each method that has a curve, best first.
+        looks: by hyperparameter setting.
+
     Args:
         comparison: the task.
-        curves_of: reads the curves of a run.
-        looks: line styles by method.
+        curves_of: reads the curves of its runs.
+        by_method: the look of each method.
     """
 
     def __init__(
-        self, comparison: TaskComparison, curves_of: CurveReader, looks: Mapping[str, Look]
+        self, comparison: TaskComparison, curves_of: CurveReader, by_method: Mapping[str, Look]
     ) -> None:
-        self.measure = comparison.measure
+        self._measure = comparison.measure
         self._curves_of = curves_of
-        leaders = [entry for entry in comparison.leaders if self._drawn(entry)]
+        self.leaders = [entry for entry in comparison.leaders if self._drawn(entry)]
         self._all = [entry for entry in comparison.entries if self._drawn(entry)]
-        self.leaders = leaders
-        self._end = max((entry.steps for entry in leaders), default=0)
+        self._end = max((entry.steps for entry in self.leaders), default=0)
         self._medians = {entry.setting: self._median(entry) for entry in self._all}
-        self._looks = {entry.setting: looks[entry.setting.method] for entry in comparison.entries}
-        self._one_method = len({entry.setting.method for entry in leaders}) == 1
-        if self._one_method and len(leaders) > 1:
-            # The values of one method are ordered, and so are their colours.
-            ordered = sorted(leaders, key=lambda entry: _sortable(entry.setting.values))
-            for entry, look in zip(ordered, ordered_looks(len(ordered)), strict=True):
-                self._looks[entry.setting] = look
+        self.looks = {
+            entry.setting: by_method[entry.setting.method] for entry in comparison.entries
+        }
+        self._one_method = len({entry.setting.method for entry in self.leaders}) == 1
+        if self._one_method and len(self.leaders) > 1:
+            # Values of one method have an order, and colours that follow it.
+            ordered = sorted((entry.setting for entry in self.leaders), key=_sortable)
+            self.looks |= dict(zip(ordered, ordered_looks(len(ordered)), strict=True))
         self._low, self._high = self._limits()
 
     @property
-    def there_are_any(self) -> bool:
-        """Whether there is a curve to draw."""
-        return bool(self.leaders)
-
-    def look(self, entry: Entry) -> Look:
-        """The line style of a hyperparameter setting."""
-        return self._looks[entry.setting]
-
-    @property
     def hidden(self) -> int:
-        """How many leaders are grey in the overview, because their names do not fit."""
-        return max(len(self.leaders) - _NAMED, 0)
+        """The number of leaders that are grey in the overview."""
+        return max(len(self.leaders) - _MAX_NAMED, 0)
 
     @property
     def seeds_in_overview(self) -> bool:
-        """Whether the overview shows each seed, so that panels are not needed."""
-        return len(self.leaders) <= _WITH_SEEDS
+        """Whether the overview shows every seed, so that no panels are needed."""
+        return len(self.leaders) <= _MAX_WITH_SEEDS
 
     def overview(self, wide: bool) -> Panel:
         """All leaders in one figure."""
-        names = [self._name(entry, wide) for entry in self.leaders[:_NAMED]]
-        right = 34 + int(6.6 * max(map(len, names)))
-        size = (880, 400) if wide else (390, 330)
-        return Panel(partial(self._overview, wide), *size, (46, right, 30, 40))
+        names = [self._name(entry, wide) for entry in self.leaders[:_MAX_NAMED]]
+        return large_panel(partial(self._overview, wide), wide, names, 400 if wide else 330)
 
     def panels(self) -> list[Panel]:
-        """One small panel for each leader, with the medians of all others in grey."""
-        return [
-            Panel(partial(self._panel, entry), 210, 165, (38, 18, 26, 22)) for entry in self.leaders
-        ]
+        """One small panel per leader; the medians of all others are grey."""
+        return [small_panel(partial(self._panel, entry)) for entry in self.leaders]
 
     def _overview(self, wide: bool, axes: Axes) -> None:
-        named, others = self.leaders[:_NAMED], self.leaders[_NAMED:]
+        named, others = self.leaders[:_MAX_NAMED], self.leaders[_MAX_NAMED:]
         self._grey(axes, others, 0.5)
-        for entry in named:
-            if self.seeds_in_overview:
+        if self.seeds_in_overview:
+            for entry in named:
                 self._seeds(axes, entry)
-        ends = []
-        for entry in reversed(named):
-            end = self._line(axes, entry)
-            ends.append((self._end, end, self._name(entry, wide), self._looks[entry.setting]))
+        ends = [
+            (self._end, self._line(axes, e), self._name(e, wide), self.looks[e.setting])
+            for e in reversed(named)
+        ]
         self._scales(axes, 5)
         axes.set_xlabel("optimizer steps", color=GREY)
         seeds = max(entry.n for entry in named)
-        title(axes, self.measure.tag, f"median of {count(seeds, 'seed')}" if seeds > 1 else "", 12)
+        note = f"median of {count(seeds, 'seed')}" if seeds > 1 else ""
+        title(axes, self._measure.tag, note, 12)
         label_ends(axes, ends, room=22)
 
     def _panel(self, entry: Entry, axes: Axes) -> None:
@@ -109,25 +102,25 @@ class LearningCurves:
         self._seeds(axes, entry)
         self._line(axes, entry)
         self._scales(axes, 3)
-        setting = entry.setting
+        method, numbers = _split(entry)
         if self._one_method:
-            title(axes, setting.label.removeprefix(setting.method).strip() or setting.method)
+            title(axes, numbers or method)
         else:
-            title(axes, setting.method, setting.label.removeprefix(setting.method).strip())
+            title(axes, method, numbers)
 
     def _scales(self, axes: Axes, ticks: int) -> None:
-        set_y(axes, self._low, self._high, self.measure.log, ticks)
-        set_steps(axes, max(self._end, 1), ticks)
+        set_y(axes, self._low, self._high, self._measure.log, ticks)
+        set_x(axes, 0, max(self._end, 1), False, ticks)
 
     def _grey(self, axes: Axes, entries: Sequence[Entry], alpha: float) -> None:
-        """Draw the medians of these settings as a grey background."""
+        """Draw medians as a background."""
         medians = [self._medians[entry.setting] for entry in entries]
         _lines(axes, medians, 50, colors=GREY, linewidths=0.7, alpha=alpha, zorder=2)
 
     def _line(self, axes: Axes, entry: Entry, width: float = 2.0, alpha: float = 1.0) -> float:
-        """Draw a median; returns its last y, which is the bad end of the axis if it is infinite."""
+        """Draw a median, and return its last y: the bad end of the axes if it is infinite."""
         steps, values = self._medians[entry.setting]
-        look = self._looks[entry.setting]
+        look = self.looks[entry.setting]
         finite = np.isfinite(values)
         axes.plot(
             *thinned(steps[finite], values[finite]), color=look.colour, alpha=alpha,
@@ -135,76 +128,73 @@ class LearningCurves:
         )  # fmt: skip
         if finite.all():
             return float(values[-1]) if len(values) else self._high
-        if finite.any():
-            last = np.nonzero(finite)[0][-1]
-            self._cross(axes, steps[last], values[last], look.colour, 6, alpha)
-        return self._high if self.measure.mode == "min" else self._low
+        self._cross(axes, steps[finite], values[finite], look.colour, 6, alpha)
+        return self._high if self._measure.mode == "min" else self._low
 
     def _cross(
-        self, axes: Axes, step: float, value: float, colour: str, size: float, alpha: float
-    ) -> None:
-        """Mark the end of a curve that diverged, inside the axes."""
+        self, axes: Axes, steps: np.ndarray, values: np.ndarray, colour: str, size: float,
+        alpha: float,
+    ) -> None:  # fmt: skip
+        """Mark the last finite value before a divergence, inside the axes in any case."""
         axes.plot(
-            step, np.clip(value, self._low, self._high), marker="x", color=colour, alpha=alpha,
-            markersize=size, markeredgewidth=0.3 * size, clip_on=False, zorder=5,
+            steps[-1:], np.clip(values[-1:], self._low, self._high), marker="x", color=colour,
+            alpha=alpha, markersize=size, markeredgewidth=0.3 * size, clip_on=False, zorder=5,
         )  # fmt: skip
 
     def _seeds(self, axes: Axes, entry: Entry) -> None:
-        colour = self._looks[entry.setting].colour
+        colour = self.looks[entry.setting].colour
         runs = self._drawn(entry)
-        curves = [self._curves_of(run)[self.measure.tag] for run in runs]
-        shown = [(steps, self._shown(values)) for steps, values in curves]
+        curves = [self._curves_of(run)[self._measure.tag] for run in runs]
+        shown = [(steps, self._measure.above_floor(values)) for steps, values in curves]
         _lines(axes, shown, 120, colors=colour, linewidths=0.7, alpha=0.35, zorder=3)
         for run, (steps, values) in zip(runs, shown, strict=True):
-            finite = np.nonzero(np.isfinite(values))[0]
-            if run.status == "diverged" and len(finite):
-                self._cross(axes, steps[finite[-1]], values[finite[-1]], colour, 4, 0.7)
+            if run.status == "diverged":
+                finite = np.isfinite(values)
+                self._cross(axes, steps[finite], values[finite], colour, 4, 0.7)
 
     def _median(self, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-        measure = self.measure
-        steps, values = median_curve(
-            self._drawn(entry), self._curves_of, measure.tag, measure.mode, self._end
-        )
-        return steps, self._shown(values)
-
-    def _shown(self, values: np.ndarray) -> np.ndarray:
-        """The values, with gaps below the rounding error raised to it."""
-        return np.maximum(values, self.measure.floor) if self.measure.floor else values
+        tag, mode = self._measure.tag, self._measure.mode
+        steps, values = median_curve(self._drawn(entry), self._curves_of, tag, mode, self._end)
+        return steps, self._measure.above_floor(values)
 
     def _drawn(self, entry: Entry) -> list[RunRow]:
+        tag, empty = self._measure.tag, ((), ())
         return [
             run
             for run in entry.runs
-            if run.finished and len(self._curves_of(run).get(self.measure.tag, ((), ()))[0])
+            if run.finished and len(self._curves_of(run).get(tag, empty)[0])
         ]
 
     def _limits(self) -> tuple[float, float]:
-        """From the lowest median to ten times the medians' initial values, not beyond."""
+        """From the lowest median to the highest start; a median that explodes is cut."""
         medians = [self._medians[entry.setting][1] for entry in self.leaders]
         finite = [values[np.isfinite(values)] for values in medians]
         finite = [values for values in finite if len(values)]
-        if not finite:
-            return limits([], self.measure.log)
-        if self.measure.mode == "max":
-            return limits([v for values in finite for v in (values.min(), values.max())], False)
+        if self._measure.mode == "max" or not finite:
+            ends = [v for values in finite for v in (values.min(), values.max())]
+            return limits(ends, self._measure.log)
         highest = 10 * float(np.median([abs(values[0]) for values in finite]))
         ends = [v for values in finite for v in (values.min(), min(values.max(), highest))]
-        return limits(ends, self.measure.log)
+        return limits(ends, self._measure.log)
 
     def _name(self, entry: Entry, wide: bool) -> str:
-        setting = entry.setting
-        rest = setting.label.removeprefix(setting.method).strip()
-        name = rest or setting.method if self._one_method else setting.method
-        if wide and not self._one_method:
-            name = setting.label
-        lost = "" if math.isfinite(entry.median) or not entry.n else " \u00d7"
-        return name + lost
+        method, numbers = _split(entry)
+        diverged = "" if math.isfinite(entry.median) or not entry.n else " \u00d7"
+        if self._one_method:
+            return (numbers or method) + diverged
+        return (entry.setting.label if wide else method) + diverged
+
+
+def _split(entry: Entry) -> tuple[str, str]:
+    """The method and the rest of a setting's label."""
+    method = entry.setting.method
+    return method, entry.setting.label.removeprefix(method).strip()
 
 
 def _lines(
     axes: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]], points: int, **style: Any
 ) -> None:
-    """Draw many lines of one style in one collection, which is several times as fast."""
+    """Draw many lines of one style as one collection, which is several times as fast."""
     from matplotlib.collections import LineCollection
 
     finite = [(steps, values, np.isfinite(values)) for steps, values in curves]
@@ -212,12 +202,12 @@ def _lines(
     axes.add_collection(LineCollection([np.column_stack(line) for line in thin], **style))
 
 
-def _sortable(values: Sequence[tuple[str, str]]) -> list[tuple[int, float, str]]:
-    """A sort key: numbers by size, then other values in alphabetical order."""
+def _sortable(setting: Setting) -> list[tuple[int, float, str]]:
+    """A key for sorting: numbers by size, before text by the alphabet."""
     keys = []
-    for _, value in values:
+    for _, text in setting.values:
         try:
-            keys.append((0, float(value), ""))
+            keys.append((0, float(text), ""))
         except ValueError:
-            keys.append((1, 0.0, value))
+            keys.append((1, 0.0, text))
     return keys

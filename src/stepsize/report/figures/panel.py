@@ -1,7 +1,7 @@
-"""A drawing of fixed size, rendered as inline SVG for the page or as a PNG file.
+"""Drawings with a size in CSS pixels, rendered as inline SVG or as PNG.
 
-One unit is a CSS pixel. The page has a wide and a narrow variant of each large figure, or small
-panels side by side, so that text has its intended size on a telephone too.
+The page has a wide and a narrow variant of each large figure, and small panels side by side, so
+that text keeps its size on a phone.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Draw = Callable[["Axes"], None]
 
 @dataclass(frozen=True)
 class Panel:
-    """A drawing with its size and margins.
+    """A drawing.
 
     Attributes:
-        draw: draws into the given axes.
+        draw: draws into the axes.
         width: of the whole, in pixels.
         height: of the whole, in pixels.
         margins: left, right, top and bottom of the axes, in pixels.
@@ -42,12 +42,23 @@ class Panel:
     margins: tuple[int, int, int, int]
 
 
+def large_panel(draw: Draw, wide: bool, names: Sequence[str], height: int, top: int = 30) -> Panel:
+    """A figure as wide as the page or as a phone, with names of lines at its right."""
+    right = 34 + int(6.6 * max(map(len, names)))
+    return Panel(draw, 880 if wide else 390, height, (46, right, top, 40))
+
+
+def small_panel(draw: Draw, top: int = 26) -> Panel:
+    """One of several panels side by side."""
+    return Panel(draw, 210, 165, (38, 18, top, 22))
+
+
 def svg(panel: Panel, name: str) -> str:
     """The panel as an ``<svg>`` element whose colours are the page's.
 
     Args:
         panel: what to draw.
-        name: unique on the page, because the element's ids are derived from it.
+        name: unique on the page; matplotlib hashes it into the names of references.
     """
     import io
 
@@ -64,7 +75,7 @@ def svg(panel: Panel, name: str) -> str:
 
 
 def write_png(panels: Sequence[Panel], file: Path, columns: int = 4) -> None:
-    """Write panels of equal size in rows into a PNG file."""
+    """Write panels of equal size in rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with styled() as figure:
@@ -96,7 +107,7 @@ def _fill(figure: Figure, panels: Sequence[Panel], columns: int) -> None:
 
 
 def _inlined(text: str, panel: Panel) -> str:
-    """The ``<svg>`` element alone, with short numbers, the page's font and no unused ids."""
+    """The ``<svg>`` element alone, with short numbers, the page's font and no needless ids."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(
@@ -104,7 +115,7 @@ def _inlined(text: str, panel: Panel) -> str:
     )
     text = re.sub(r"<!--.*?-->\s*", "", text)
     text = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", text)
-    # Digits below a tenth of a pixel are invisible, and half of the characters of a curve.
+    # Digits below a tenth of a pixel are invisible, and half of a curve's characters.
     text = re.sub(
         r' (d|x|y|transform)="[^"]*"',
         lambda match: re.sub(r"(\d+\.\d)\d+", r"\1", match[0]),

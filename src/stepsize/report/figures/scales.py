@@ -1,4 +1,4 @@
-"""Axes with few ticks, plain numbers, and line names that do not overlap."""
+"""Readable axes: few ticks, plain numbers, and line names that do not overlap."""
 
 from __future__ import annotations
 
@@ -10,173 +10,139 @@ from stepsize.plots.style import FAINT, GREY, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Locator
 
     from stepsize.report.line_styles import Look
 
-_SUPERSCRIPT = str.maketrans(
-    "-0123456789", "\u207b\u2070\xb9\xb2\xb3\u2074\u2075\u2076\u2077\u2078\u2079"
-)
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def tick_texts(ticks: Sequence[float], log: bool) -> list[str]:
-    """``0.01``, ``1``, ``2,000``; on a log axis with a wide range, all are powers of ten."""
-    far = log and any(not 1e-3 <= tick < 1e4 for tick in ticks)
-    return [_power_text(tick) if far else _tick_text(tick) for tick in ticks]
-
-
-def _tick_text(value: float) -> str:
-    if value and not 1e-3 <= abs(value) < 1e5:
-        return _power_text(value)
-    return f"{value:,.10g}" if abs(value) >= 1000 else f"{value:.10g}"
-
-
-def _power_text(value: float) -> str:
-    exponent = math.floor(math.log10(abs(value)) + 1e-9)
-    mantissa = round(value / 10.0**exponent, 6)
-    if exponent == 0:
-        return f"{mantissa:.3g}"
-    power = f"10{str(exponent).translate(_SUPERSCRIPT)}"
-    return power if mantissa == 1 else f"{mantissa:.3g}\u00b7{power}"
-
-
-def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """About ``most`` ticks at powers of ten; on a short range 1, 2, 3, 5 and 7 times them."""
-    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    if last - first >= 1:
-        stride = max(1, math.ceil((last - first + 1) / most))
-        return [10.0**e for e in range(first, last + 1) if (last - e) % stride == 0]
-    series = [m * 10.0**e for e in range(first - 1, last + 1) for m in (1, 2, 3, 5, 7)]
-    inside = [tick for tick in series if low <= tick <= high]
-    return inside if len(inside) > 1 else _plain_ticks(low, high, most)
-
-
-def set_y(axes: Axes, low: float, high: float, log: bool, most: int = 5) -> None:
-    """Set limits, scale and ticks of the y axis, with a faint grid."""
-    _set(axes, "y", low, high, log, most)
+def set_y(axes: Axes, low: float, high: float, log: bool, maximum: int = 5) -> None:
+    """Set limits, scale, at most about ``maximum`` ticks, and faint grid lines."""
+    _set(axes, "y", low, high, log, maximum)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
 
-def set_x(axes: Axes, low: float, high: float, log: bool, most: int = 5) -> None:
-    """Set limits, scale and ticks of the x axis."""
-    _set(axes, "x", low, high, log, most)
+def set_x(axes: Axes, low: float, high: float, log: bool, maximum: int = 5) -> None:
+    """Set limits, scale and at most about ``maximum`` ticks."""
+    _set(axes, "x", low, high, log, maximum)
 
 
-def set_steps(axes: Axes, last: float, most: int = 5) -> None:
-    """Make x an axis of optimizer steps from 0."""
-    axes.set_xlim(0, last)
-    ticks = _plain_ticks(0, last, most)
-    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
-
-
-def _plain_ticks(low: float, high: float, most: int) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    ticks = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [float(tick) for tick in ticks if low <= tick <= high]
-
-
-def _set(axes: Axes, which: str, low: float, high: float, log: bool, most: int) -> None:
-    from matplotlib.ticker import NullLocator
+def _set(axes: Axes, which: str, low: float, high: float, log: bool, maximum: int) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     if log:
         getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(low, high)
-    ticks = log_ticks(low, high, most) if log else _plain_ticks(low, high, most)
-    getattr(axes, f"set_{which}ticks")(ticks, tick_texts(ticks, log))
-    getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
+    ticks = _ticks(low, high, log, maximum)
+    powers = log and any(not 1e-3 <= tick < 1e4 for tick in ticks)
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: _tick_text(tick, powers)))
+    axis.set_minor_locator(NullLocator())
+
+
+def _ticks(low: float, high: float, log: bool, maximum: int) -> list[float]:
+    """Powers of ten; over a short range 1, 2, 3, 5 and 7 times them, or ticks of a linear axis."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    locators: list[Locator] = [MaxNLocator(nbins=maximum, steps=[1, 2, 2.5, 5, 10])]
+    if log and high / low > 3:
+        locators.insert(0, LogLocator(subs=(1, 2, 3, 5, 7), numticks=maximum + 1))
+    if log:
+        locators.insert(0, LogLocator(numticks=maximum + 1))
+    found: list[float] = []
+    for locator in locators:
+        ticks = map(float, locator.tick_values(low, high))
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) > 1:
+            break
+    return found
+
+
+def _tick_text(tick: float, power: bool) -> str:
+    """``0.01``, ``1``, ``2,000``; or a power of ten."""
+    if not power and (tick == 0 or 1e-3 <= abs(tick) < 1e5):
+        return f"{tick:,.10g}"
+    mantissa, exponent = f"{tick:.2e}".split("e")
+    factor = f"{float(mantissa):g}"
+    if int(exponent) == 0:
+        return factor
+    text = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return text if factor == "1" else f"{factor}·{text}"
 
 
 def title(axes: Axes, strong: str, soft: str = "", size: float = 11.0) -> None:
-    """Write a bold title above the axes, and a grey note at its right end."""
-    for text, x, weight, colour, side in (
-        (strong, 0, "bold", INK, "left"),
-        (soft, 1, "normal", GREY, "right"),
-    ):
-        if text:
-            axes.annotate(
-                text, (x, 1), xytext=(0, 8), xycoords="axes fraction", textcoords="offset points",
-                fontsize=size - x, fontweight=weight, color=colour, ha=side,
-            )  # fmt: skip
+    """Write a bold name above the axes, and a note at their right end."""
+    axes.set_title(strong, loc="left", fontsize=size, fontweight="bold", color=INK, pad=8)
+    axes.set_title(soft, loc="right", fontsize=size - 1, color=GREY, pad=8)
 
 
 def label_ends(
     axes: Axes, ends: Sequence[tuple[float, float, str, Look]], *, room: int, size: float = 11.0
 ) -> None:
-    """Write the names of lines to the right of the axes, each connected with its line.
+    """Write names of lines at the right of the axes, each connected to the end of its line.
 
     Args:
-        axes: with limits already set.
-        ends: last x and y of each line in data coordinates, its name, its style.
-        room: pixels between the axes and the names, for the connecting lines.
+        axes: with their limits set.
+        ends: the last x and y of each line in data coordinates, its name, its look.
+        room: pixels between the axes and the names.
         size: of the names, in pixels.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
     box = axes.get_position()
-    width, height = (72 * inches for inches in figure.get_size_inches())
-    width, height = width * box.width, height * box.height
+    width, height = figure.get_size_inches() * 72 * (box.width, box.height)
     to_axes = axes.transData + axes.transAxes.inverted()
-    at = [to_axes.transform((x, y)) for x, y, _, _ in ends]
-    points = [(float(x) * width, min(max(float(y), 0.0), 1.0) * height) for x, y in at]
-    places = spread([y for _, y in points], size + 2.5, height)
+    points = [to_axes.transform((x, y)).clip((-1, 0), (2, 1)) for x, y, _, _ in ends]
+    places = spread([y * height for _, y in points], size + 2.5, height)
     for (_, _, name, look), (x, y), place in zip(ends, points, places, strict=True):
-        corner = (x / width, y / height)
-        away = (width - x + room, place - y)
         axes.annotate(
-            name, corner, xytext=away, xycoords="axes fraction", textcoords="offset points",
-            va="center_baseline", fontsize=size, color=INK,
-        )  # fmt: skip
-        axes.annotate(
-            "", corner, xytext=(away[0] - 2, away[1]), xycoords="axes fraction",
-            textcoords="offset points", annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-", "color": look.colour, "linewidth": 1.0, "shrinkA": 0,
-                "shrinkB": 1, "alpha": 0.7,
+            name, (x, y), xytext=((1 - x) * width + room, place - y * height),
+            xycoords="axes fraction", textcoords="offset points", annotation_clip=False,
+            va="center_baseline", fontsize=size, color=INK, arrowprops={
+                "arrowstyle": "-", "color": look.colour, "linewidth": 1.0, "shrinkA": 2,
+                "shrinkB": 1, "alpha": 0.7, "relpos": (0, 0.5),
             },
         )  # fmt: skip
 
 
-def spread(wanted: Sequence[float], apart: float, height: float) -> list[float]:
-    """The positions nearest to the wanted ones, in their order, at least ``apart`` apart.
+def spread(wanted: Sequence[float], distance: float, height: float) -> list[float]:
+    """Positions in [0, height] closest to the wanted ones, in their order, ``distance`` apart.
 
-    Positions that are too close form a block around the mean of the wanted ones, and overlapping
-    blocks merge (the pool adjacent violators algorithm). If ``height`` is too small for all, the
-    distance between them shrinks.
+    Isotonic regression of the wanted positions (least squares), by its min-max formula. If they do
+    not all fit, the distance is smaller.
     """
-    if not wanted:
-        return []
-    apart = min(apart, height / max(len(wanted) - 1, 1))
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    blocks: list[list[float]] = []  # [sum of the wanted lower ends, members]
+    n = len(wanted)
+    distance = min(distance, height / max(n - 1, 1))
+    order = sorted(range(n), key=lambda index: wanted[index])
+    lows = [wanted[index] - rank * distance for rank, index in enumerate(order)]
+    limit = height - (n - 1) * distance
+    places = [0.0] * n
     for rank, index in enumerate(order):
-        blocks.append([wanted[index] - rank * apart, 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, members = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += members
-    lows = [total / members for total, members in blocks for _ in range(int(members))]
-    limit = height - (len(wanted) - 1) * apart
-    places = [0.0] * len(wanted)
-    for rank, index in enumerate(order):
-        places[index] = min(max(lows[rank], 0.0), limit) + rank * apart
+        best = max(
+            min(math.fsum(lows[start:end]) / (end - start) for end in range(rank + 1, n + 1))
+            for start in range(rank + 1)
+        )
+        places[index] = min(max(best, 0.0), limit) + rank * distance
     return places
 
 
 def limits(values: Iterable[float], log: bool, pad: float = 0.06) -> tuple[float, float]:
-    """The lowest and the highest finite value, with padding.
+    """The lowest and the highest finite value, with a margin.
 
-    On a log axis only values above 0 count. A single value is padded by half of itself on a log
-    axis, else by a tenth.
+    On a log axis only values above 0 count. Without any value, or with a single one, the limits are
+    around it.
     """
     kept = [v for v in values if math.isfinite(v) and (v > 0 or not log)]
     low, high = (min(kept), max(kept)) if kept else (1.0, 1.0)
     if log:
         if high / low < 1.05:
             return low / 1.5, high * 1.5
-        air = (high / low) ** pad
-        return low / air, high * air
-    air = (high - low) * pad if high > low else max(abs(high) * 0.1, 1e-12)
-    return low - air, high + air
+        margin = (high / low) ** pad
+        return low / margin, high * margin
+    margin = (high - low) * pad if high > low else max(abs(high) * 0.1, 1e-12)
+    return low - margin, high + margin
