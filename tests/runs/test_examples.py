@@ -6,6 +6,7 @@ import re
 import shlex
 
 import pytest
+import torch
 from command_line import ROOT, run_command
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -59,12 +60,16 @@ def test_the_command_of_an_example_trains(name, tmp_path):
     assert result["status"] == "completed"
     loss = result["metrics"]["train/loss"]
     assert loss["final"] < loss["first"]
+    assert f"examples.{name}." in (folder / ".hydra" / "config.yaml").read_text() or (
+        name == "own_param_group_rule"  # a file without a class
+    )
     effect(name, folder, result)
 
 
 def effect(name, folder, result):
     """What the example adds to a run."""
     header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     if name == "own_callback":
         assert result["metrics"]["distance"]["first"] == 0 < result["metrics"]["distance"]["final"]
         assert "distance" in header
@@ -81,6 +86,13 @@ def effect(name, folder, result):
         lines = (folder / "metrics.csv").read_text().splitlines()[1:]
         lrs = [float(line.split(",")[column]) for line in lines if line.split(",")[column]]
         assert len(set(lrs)) > 2
+    elif name == "own_network":
+        assert "net.frequencies" in checkpoint["state_dict"]
+    elif name == "own_dataset":
+        assert "Sine" in checkpoint  # Lightning saves a data module's state under its class
+    elif name == "own_optimizer":
+        (optimizer,) = checkpoint["optimizer_states"]
+        assert set(optimizer["state"][0]) == {"average"}
 
 
 def test_a_rule_is_tried_out_without_training(tmp_path):
