@@ -13,7 +13,7 @@ import torch
 from vectorized_runs import config_of, difference, individual, varied, vectorized
 
 from stepsize.modules import Module, Regressor
-from stepsize.vectorized import NotVectorizableError, Training, graphs, group_jobs
+from stepsize.vectorized import NotVectorizableError, Training, group_jobs, objective
 
 CURVE = ("task=curve", "data.points=100", "trainer.max_steps=60")
 
@@ -104,7 +104,7 @@ def test_without_a_compiler_one_line_says_so_and_the_runs_are_the_same(
 ) -> None:
     configs = varied(config_of(*CURVE, "optimizer=adam", folder=tmp_path), (0.01,), (0, 1, 2))
     expected = vectorized(configs)
-    monkeypatch.setattr(graphs.shutil, "which", lambda name: None)
+    monkeypatch.setattr(objective.shutil, "which", lambda name: None)
     with caplog.at_level(logging.INFO):
         ours = vectorized(configs, compile=True)
     assert ["no C++ compiler" in record.message for record in caplog.records] == [True]
