@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from stepsize.callbacks.recorder import Record, RowGuest, log_beside
+from stepsize.config.schema import whole_number
 
 
 class Norms(RowGuest):
@@ -36,9 +37,7 @@ class Norms(RowGuest):
     """
 
     def __init__(self, every: int = 10) -> None:
-        if type(every) is not int or every < 1:
-            raise ValueError(f"callbacks.norms.every={every}: give a whole number from 1 up")
-        self.every = every
+        self.every = whole_number("callbacks.norms.every", every, least=1)
         self._period = 1
         self._hook: RemovableHandle | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from stepsize.report.medians import write_aggregates
 from stepsize.report.read import RunRow, Sweep, read_sweep
 from stepsize.report.task import TaskComparison, check_baseline, compare_tasks
 from stepsize.report.wording import count, listed
+from stepsize.run.atomic import replacing
 
 
 def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = None) -> Path:
@@ -60,10 +60,11 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
     for figure in _figures(part for chapter in document.chapters for part in chapter.parts):
         write_png([figure.wide] if figure.wide else figure.panels, out / f"{figure.name}.png")
     write_aggregates(sweeps, out, curves_of)
-    _write(out / "report.md", render_markdown(document))
-    page = out / "report.html"
-    _write(page, render_page(document))
-    return page
+    pages = {"report.md": render_markdown(document), "report.html": render_page(document)}
+    for name, text in pages.items():
+        with replacing(out / name) as part:  # a sweep may be killed while it writes
+            part.write_text(text, "utf-8")
+    return out / "report.html"
 
 
 def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
@@ -72,13 +73,6 @@ def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
             yield part
         elif isinstance(part, Folded):
             yield from _figures(part.parts)
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file atomically, because a sweep may be killed while it writes its report."""
-    part = file.with_suffix(".part")
-    part.write_text(text, "utf-8")
-    os.replace(part, file)
 
 
 def _document(

@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import (
 from torch.optim.swa_utils import SWALR
 
 from stepsize.config.instantiate import argument_names
+from stepsize.config.schema import whole_number
 from stepsize.schedules.checks import (
     LIGHTNING_KEYS,
     check_arguments,
@@ -106,8 +107,7 @@ def _check_entry(entry: Mapping[str, Any]) -> None:
     interval, frequency = entry["interval"], entry["frequency"]
     if interval not in ("step", "epoch"):
         raise ValueError(f"scheduler.interval={interval}: give step or epoch")
-    if type(frequency) is not int or frequency < 1:
-        raise ValueError(f"scheduler.frequency={frequency}: give a whole number from 1 up")
+    whole_number("scheduler.frequency", frequency, least=1)
     if type(entry["strict"]) is not bool:
         raise ValueError(f"scheduler.strict={entry['strict']}: give true or false")
     for key in ("monitor", "name"):

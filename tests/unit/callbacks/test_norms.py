@@ -228,6 +228,6 @@ def test_they_are_curves_and_no_results(run):
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, "x", True])
-def test_a_rhythm_that_is_none_is_refused(every):
-    with pytest.raises(ValueError, match=f"norms.every={every}: give a whole number from 1 up"):
+def test_an_interval_that_is_not_a_whole_number_is_refused(every):
+    with pytest.raises(ValueError, match=f"norms.every={every!r}: give a whole number from 1 up"):
         Norms(every=every)
