@@ -4,6 +4,7 @@ python scripts/benchmark.py step       # a training step: by hand, Lightning's b
 python scripts/benchmark.py startup    # --help, --cfg job, and the first optimizer step
 python scripts/benchmark.py sweep      # 770 runs: by hand, basic launcher, vectorized launcher
 python scripts/benchmark.py sweep --tasks line,blobs
+python scripts/benchmark.py report     # writing the report of 960 runs with 200 points each
 """
 
 from __future__ import annotations
@@ -187,19 +188,46 @@ def _show(table: Table, how: str) -> None:
     console.print(f"{how}; {machine}, torch {torch.__version__}", style="dim")
 
 
+def report(repeats: int, seeds: int = 10) -> None:
+    """User CPU seconds of writing the report of a synthetic sweep, figures and medians included."""
+    sys.path.append(str(ROOT / "tests"))
+    from synthetic_sweeps import write_sweep  # type: ignore[import-not-found] # in tests/
+
+    from stepsize.report.report import write_report
+
+    varied = {
+        "task": ["line", "curve"],
+        "optimizer": ["sgd", "adam", "nadam", "lion", "rmsprop", "radam", "adamax", "adagrad"],
+        "optimizer.lr": ["1e-3", "2e-3", "5e-3", "1e-2", "2e-2", "5e-2"],
+        "seed": range(seeds),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        sweep_folder = write_sweep(Path(folder) / "sweep", varied, points=200, steps=2000)
+
+        def write() -> float:
+            began = os.times().user
+            write_report([sweep_folder], Path(folder) / "report")
+            return os.times().user - began
+
+        seconds = alternate({"report": write}, repeats)["report"]
+    table = Table("report of a sweep", "user CPU")
+    table.add_row(f"{96 * seeds} runs of 200 points", f"{seconds:.1f} s")
+    _show(table, f"median of {repeats}")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["step", "startup", "sweep"])
+    parser.add_argument("what", choices=["step", "startup", "sweep", "report"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tasks", default=",".join(TASKS), help="of sweep, such as line,blobs")
     arguments = parser.parse_args()
     if arguments.what == "sweep":
         sweep(arguments.repeats, arguments.tasks.split(","))
     else:
-        {"step": step, "startup": startup}[arguments.what](arguments.repeats)
+        {"step": step, "startup": startup, "report": report}[arguments.what](arguments.repeats)
 
 
 if __name__ == "__main__":

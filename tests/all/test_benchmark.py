@@ -40,3 +40,10 @@ def test_sweeps_are_compared_by_hand_with_both_launchers(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "x faster" in shown
     assert "runs of line" in shown
+
+
+def test_the_report_of_a_synthetic_sweep_is_written(capsys):
+    import benchmark
+
+    benchmark.report(repeats=1, seeds=3)
+    assert "288 runs of 200 points" in capsys.readouterr().out
