@@ -90,14 +90,24 @@ def _exit_on_sigterm(signum: int, frame: Any) -> None:
 
 
 def _report(folder: Path, packages: Sequence[str]) -> Path | None:
-    """Write the report; an error is printed only, because it must not discard the sweep's runs."""
+    """Write the report; errors are printed only, because they must not discard the sweep's runs.
+
+    Args:
+        folder: the sweep's.
+        packages: ``allowed_packages``; importing them adds their columns to the report.
+    """
     from stepsize.run.errors import one_line
 
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except Exception as error:
+            print(
+                f"allowed_packages: {package} adds no columns: {one_line(error)}", file=sys.stderr
+            )
     try:
         from stepsize.report.report import write_report
 
-        for package in packages:
-            importlib.import_module(package)  # it may add columns to the report
         return write_report([folder], folder / "report")
     except Exception as error:
         print(f"no report: {one_line(error)}", file=sys.stderr)
