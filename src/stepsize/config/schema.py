@@ -147,15 +147,19 @@ RENAMED = {
 
 
 def refuse_renamed_overrides(arguments: Sequence[str]) -> None:
-    """End the program where the command line sets a renamed key; Hydra would not know the new one.
+    """End the program if the command line sets a renamed key, or a key below one.
+
+    Hydra itself would refuse the old key without the new name.
 
     Raises:
         SystemExit: with a message of one line, which names the old and the new key.
     """
+    longest_first = sorted(RENAMED, key=len, reverse=True)
     for argument in arguments:
         key = re.split("[=@]", argument.lstrip("+~"), maxsplit=1)[0]
-        if key in RENAMED:
-            raise SystemExit(_message(key))
+        for old in longest_first:
+            if key == old or key.startswith(f"{old}."):
+                raise SystemExit(_message(old))
 
 
 def refuse_renamed_keys(config: Mapping[str, Any], prefix: str = "") -> None:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from conftest import CONF
 
-from stepsize.config.schema import RENAMED
+from stepsize.config.schema import RENAMED, refuse_renamed_overrides
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -14,6 +14,26 @@ def test_a_renamed_key_on_the_command_line_ends_in_one_line(command, old):
     assert done.stderr.count("\n") == 1
     assert old in done.stderr
     assert RENAMED[old] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "new"),
+    [
+        ("optimizer.rest.lr=1e-3", "optimizer.other_params"),
+        ("callbacks.picture.title=x", "callbacks.plot"),
+        ("hydra.sweeper.then.seed=[1,2]", "hydra.sweeper.final_stage.seeds"),
+        ("~callbacks.picture", "callbacks.plot"),
+        ("+pictures=false", "plots"),
+    ],
+)
+def test_a_key_below_a_renamed_one_names_the_new_key_too(override, new):
+    with pytest.raises(SystemExit, match=f" is called {new} now"):
+        refuse_renamed_overrides([override])
+
+
+@pytest.mark.parametrize("override", ["plots=false", "allowed_packages=[x]", "name=pictures"])
+def test_other_overrides_are_not_refused(override):
+    refuse_renamed_overrides([override])
 
 
 FILES = {
