@@ -40,11 +40,11 @@ def write_aggregates(sweeps: Sequence[Sweep], out: Path, curves: CurveReader) ->
     """
     for old in out.glob(f"{_PREFIX} *"):
         remove_run(old)
-    from torch.utils.tensorboard.summary import custom_scalars
-
     entries = dict(_named_entries(sweeps))
     if not any(len(_finished(entry)) > 1 for entry in entries.values()):
         return
+    from torch.utils.tensorboard.summary import custom_scalars
+
     aggregates = {name: aggregate(_finished(entry), curves) for name, entry in entries.items()}
     tags = dict.fromkeys(tag for found in aggregates.values() for tag in found)
     banded = [tag for tag in tags if f"quartiles/{tag}/q50" in tags]
