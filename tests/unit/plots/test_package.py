@@ -25,7 +25,7 @@ def test_every_plot_is_reached_by_its_short_name():
 
 
 def test_an_unknown_plot_is_refused_with_a_close_name():
-    with pytest.raises(ValueError, match="there is no Score .* did you mean Scores"):
+    with pytest.raises(ValueError, match=r"there is no Score .* did you mean Scores"):
         locate("stepsize.plots.Score")
 
 
