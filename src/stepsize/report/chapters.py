@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from stepsize.report.answer import TaskAnswer
 from stepsize.report.columns import (
     differences_table,
     grid_table,
@@ -22,7 +23,7 @@ from stepsize.report.figures.profile import profile_panel
 from stepsize.report.figures.sensitivity import Sensitivity
 from stepsize.report.line_styles import Look, ordered_looks
 from stepsize.report.read import Sweep
-from stepsize.report.task import TaskComparison, choose_baseline, edge_sentence, lr_curves
+from stepsize.report.task import TaskComparison, edge_sentence, lr_curves
 from stepsize.report.wording import code, count, listed
 from stepsize.stats.profiles import MINIMUM_PROBLEMS, performance_profile
 
@@ -33,22 +34,22 @@ class TaskChapters:
     """The chapters of one task: table, learning curves, learning rates, paired differences.
 
     Args:
-        comparison: the task.
+        answer: the answer for the task.
         curves_of: reads its runs' curves.
         by_method: the looks of lines.
-        baseline: label of the baseline of paired differences; None for the usual one.
+        wanted: the baseline that was asked for; None for the usual one.
     """
 
     def __init__(
         self,
-        comparison: TaskComparison,
+        answer: TaskAnswer,
         curves_of: CurveReader,
         by_method: Mapping[str, Look],
-        baseline: str | None,
+        wanted: str | None,
     ) -> None:
-        self.comparison = comparison
-        self.baseline = choose_baseline(comparison, baseline)
-        self.wanted = baseline
+        self.answer = answer
+        self.comparison = comparison = answer.comparison
+        self.wanted = wanted
         self.by_method = by_method
         self.learning = LearningCurves(comparison, curves_of, by_method)
         self.looks = {e.setting.label: self.learning.looks[e.setting] for e in comparison.entries}
@@ -147,23 +148,20 @@ class TaskChapters:
             yield Text(edge)
 
     def _differences(self) -> Iterator[Part]:
-        comparison, baseline = self.comparison, self.baseline
+        comparison, baseline = self.comparison, self.answer.baseline
         if baseline is None:
             if self.wanted is not None and len(comparison.known) > 1:
                 yield Text(f"The baseline `{self.wanted}` has no runs on this task.", True)
             return
-        pairs = comparison.against(baseline)
-        if all(pair.n < 2 for pair, _ in pairs.values()):
+        differences = self.answer.differences
+        if all(difference.pair.n < 2 for difference in differences):
             yield Text("With one common seed there are no intervals and no tests.", True)
             return
         name, tag = baseline.setting.label, comparison.measure.tag
         yield Text(
             f"Each setting against `{name}`, paired by seed: equal initial weights, equal batches."
         )
-        rows = [
-            (label, self.looks[label], pair, comparison.claims(pair, p))
-            for label, (pair, p) in pairs.items()
-        ]
+        rows = [(d.setting, self.looks[d.setting], d.pair, d.significant) for d in differences]
         drawing = Differences(rows, name, tag)
         if drawing.there_are_any and comparison.seed_matters:
             alt = f"{tag} relative to {name} on {comparison.task}, with 95% intervals"
@@ -174,8 +172,10 @@ class TaskChapters:
                 "mark is a difference that is significant at 5% after Holm's correction.",
                 True,
             )
-        yield differences_table(comparison, pairs, self.looks)
-        notes = [f"`{label}`: {pair.note}." for label, (pair, _) in pairs.items() if pair.note]
+        yield differences_table(self.answer, self.looks)
+        if comparison.seed_matters:
+            yield Text(self.answer.test, True)
+        notes = [f"`{d.setting}`: {d.pair.note}." for d in differences if d.pair.note]
         if notes:
             yield Folded(f"Notes on {count(len(notes), 'comparison')}", [Text(bullets(notes))])
 

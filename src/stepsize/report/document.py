@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stepsize.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
-from stepsize.report.answer import Answer
+from stepsize.report.conclusion import Conclusion
 from stepsize.report.figures.panel import Panel, svg
 from stepsize.report.line_styles import Look
 
@@ -114,7 +114,7 @@ class Document:
 
     title: str
     facts: Sequence[str]
-    answers: Sequence[tuple[str, Answer]]
+    answers: Sequence[tuple[str, Conclusion]]
     chapters: Sequence[Chapter]
 
 
@@ -160,8 +160,9 @@ def _blocks(document: Document) -> Iterator[str]:
     yield ", ".join(document.facts)
     for task, answer in document.answers:
         yield f"**{task}**: {answer.headline}"
-        if answer.sentences:
-            yield " ".join(answer.sentences)
+        sentences = [*answer.sentences, *([answer.fastest] if answer.fastest else [])]
+        if sentences:
+            yield " ".join(sentences)
         if answer.caveats:
             yield bullets(answer.caveats)
     for chapter in document.chapters:

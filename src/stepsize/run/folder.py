@@ -107,6 +107,10 @@ class Run:
     def config_hash(self) -> str:
         """Equal for two runs that compute the same, whatever their names: 16 hexadecimal digits."""
         hashed = {key: value for key, value in self.config.items() if key not in _NOT_HASHED}
+        if (
+            self.config.get("resume") == "weights"
+        ):  # the weights of another run are a start of its own
+            hashed["ckpt_path"] = self.config.get("ckpt_path")
         text = json.dumps(hashed, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -30,6 +30,7 @@ class Paired:
         lost_to_divergence: seeds without a ratio or difference, because a run of either side
             diverged or failed.
         scale: "ratio" if all values are above 0, else "difference".
+        test: the one that gives ``p``: :func:`sign_flip_p` or :func:`sign_test_p`.
         verdict: on ours: "better", "worse", "not significant", "identical" or "not testable at 5%
             with N seeds".
         note: remarks on the data; may be empty.
@@ -45,6 +46,7 @@ class Paired:
     ties: int
     lost_to_divergence: int
     scale: Literal["ratio", "difference"]
+    test: Literal["sign-flip", "sign"] | None
     verdict: str
     note: str
 
@@ -108,6 +110,7 @@ def paired(
         ties=ties,
         lost_to_divergence=lost,
         scale="ratio" if positive else "difference",
+        test=("sign-flip" if effect else "sign") if seeds else None,
         verdict=verdict,
         note="; ".join(note for note in (doubt, *notes) if note),
     )
@@ -167,7 +170,7 @@ def _notes(
     if None in ours or None in baseline:
         notes.append(
             f"diverged or failed: {ours.count(None)} of ours, {baseline.count(None)} of the "
-            "baseline, so there is no interval, and p is the sign test's of wins and losses"
+            "baseline, so there is no interval, and p is that of the sign test"
         )
     raised = sum(value is not None and value < floor for value in (*ours, *baseline))
     if raised and floor > 0:
@@ -197,7 +200,7 @@ def _outcome(ours: float | None, baseline: float | None, mode: str) -> int:
     return ((ours < baseline) - (ours > baseline)) * (1 if mode == "min" else -1)
 
 
-_EXACT_UP_TO = 16  # pairs: all 2^16 sign flips take a millisecond
+EXACT_UP_TO = 16  # pairs: all 2^16 sign flips take a millisecond
 _SAMPLED_FLIPS = 19_999
 _SAMPLING_SEED = 0  # the same data give the same p
 
@@ -220,7 +223,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     observed = abs(math.fsum(value / unit for value in differences))
     observed -= 1e-12 * len(values)  # sums equal up to rounding count as equal
     first, *others = values / unit
-    if len(values) <= _EXACT_UP_TO:
+    if len(values) <= EXACT_UP_TO:
         sums = np.array([first])  # its sign is fixed: the other half is symmetric
         for value in others:
             sums = np.concatenate([sums + value, sums - value])

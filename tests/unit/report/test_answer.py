@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 from synthetic_sweeps import compared, write_sweep
 
-from stepsize.report.answer import Answer, answer
+from stepsize.report.answer import answer_task
+from stepsize.report.conclusion import Conclusion
 
 
-def answered(folder: Path, varied: dict[str, Any], **options: Any) -> Answer:
+def answered(folder: Path, varied: dict[str, Any], **options: Any) -> Conclusion:
     (task,) = compared(write_sweep(folder, varied, **options))
-    return answer(task)
+    return answer_task(task).conclusion
 
 
-def text(found: Answer) -> str:
+def text(found: Conclusion) -> str:
     return " ".join([found.headline, *found.sentences, *found.caveats])
 
 
@@ -41,7 +42,7 @@ def test_settings_without_a_significant_difference_are_named(tmp_path: Path):
 @pytest.mark.parametrize(("seeds", "p"), [(3, "0.25"), (5, "0.062")], ids=["three", "five"])
 def test_with_fewer_than_six_seeds_no_difference_is_significant(tmp_path: Path, seeds: int, p: str):
     found = answered(tmp_path / "s", {"optimizer": ["sgd", "adam"], "seed": range(seeds)})
-    assert f"With {seeds} common seeds no difference can be significant" in text(found)
+    assert f"With {seeds} common seeds no difference from `sgd` can be significant" in text(found)
     assert f"smallest possible p is {p}" in text(found)
     assert "better than" not in text(found)
 
@@ -51,7 +52,7 @@ def test_many_comparisons_with_few_seeds_have_no_significant_difference_and_the_
 ):
     varied = {"optimizer": ["sgd", "adam", "nadam", "rmsprop"], "seed": range(6)}
     found = answered(tmp_path / "s", varied)
-    assert "With 6 common seeds and 3 comparisons no difference can be significant" in text(found)
+    assert "Not tested: 6 common seeds cannot decide 3 comparisons; 7 seeds can." in text(found)
 
 
 def test_one_seed_gives_no_interval(tmp_path: Path):
@@ -107,7 +108,9 @@ def test_unequal_numbers_of_seeds_are_a_caveat(tmp_path: Path):
     folder = write_sweep(tmp_path / "s", varied, special=special)
     (folder / "sweep.json").unlink()  # with a plan, the missing runs would be missing
     (task,) = compared(folder)
-    assert "Unequal numbers of seeds: 3 for `sgd`; 6 for `adam`." in text(answer(task))
+    assert "Unequal numbers of seeds: 3 for `sgd`; 6 for `adam`." in text(
+        answer_task(task).conclusion
+    )
 
 
 def test_runs_without_a_final_value_are_a_caveat(tmp_path: Path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic_sweeps import compared, write_run, write_sweep
 
+from stepsize.report.differences import differences
 from stepsize.report.task import check_baseline, choose_baseline
 
 
@@ -113,20 +114,19 @@ def test_if_the_seed_has_no_effect_no_difference_is_significant(tmp_path: Path):
     varied = {"optimizer": ["adam", "sgd"], "seed": range(10)}
     (task,) = compared(write_sweep(tmp_path / "s", varied, special=special))
     assert not task.seed_matters
-    pair, adjusted = task.against(task.entries[0])["sgd"]
-    assert pair.p is not None
-    assert pair.p < 0.05
-    assert not task.claims(pair, adjusted)
+    (difference,) = differences(task, task.entries[0])
+    assert difference.pair.p is not None
+    assert difference.pair.p < 0.05
+    assert not difference.significant
 
 
 def test_a_difference_significant_in_one_comparison_is_not_among_many(tmp_path: Path):
     varied = {"optimizer": ["sgd", "adam", "nadam", "rmsprop"], "seed": range(6)}
     (task,) = compared(write_sweep(tmp_path / "s", varied))
-    comparisons = task.against(task.entries[0])
-    pair, adjusted = comparisons["sgd"]
-    assert pair.verdict == "worse"  # by 2/2^6 = 0.031 alone
-    assert adjusted == pytest.approx(3 * 2 / 2**6)
-    assert not task.claims(pair, adjusted)
+    found = {each.setting: each for each in differences(task, task.entries[0])}["sgd"]
+    assert found.pair.verdict == "worse"  # by 2/2^6 = 0.031 alone
+    assert found.p == pytest.approx(3 * 2 / 2**6)
+    assert not found.significant
 
 
 def test_adam_is_the_usual_baseline_at_its_best_learning_rate(tmp_path: Path):

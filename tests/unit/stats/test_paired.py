@@ -135,8 +135,8 @@ def test_a_diverged_run_loses_and_leaves_no_interval(bad: float | None) -> None:
     assert found.p == 18 / 256
     assert found.verdict == "not significant"
     assert found.note == (
-        "diverged or failed: 1 of ours, 0 of the baseline, so there is no interval, and p is the "
-        "sign test's of wins and losses"
+        "diverged or failed: 1 of ours, 0 of the baseline, so there is no interval, and p is "
+        "that of the sign test"
     )
 
 
