@@ -229,7 +229,8 @@ class Entry:
         sign = 1.0 if self.measure.mode == "min" else -1.0
         losses = sign * self.measure.above_floor(np.array(list(self.finals.values())))
         _, median, upper = median_quartiles(losses)
-        return (0.0, median, upper, float(losses.max()), self.runs[0].lr or 0.0)
+        lr = min((run.lr for run in self.runs if run.lr is not None), default=0.0)
+        return (0.0, median, upper, float(losses.max()), lr)
 
     def ties(self, other: Entry) -> bool:
         """Whether the values rank this setting neither above nor below another one."""
