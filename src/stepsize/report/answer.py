@@ -58,6 +58,17 @@ class TaskAnswer:
         return self.comparison.measure
 
     @property
+    def ranked_by(self) -> str:
+        """What ranks the settings, in one or two sentences."""
+        tag, runs = self.measure.tag, self.comparison.runs
+        what = f"the gap to the optimum, `{tag}`," if self.measure.is_gap else f"`{tag}`"
+        better = "smaller" if self.measure.mode == "min" else "larger"
+        known = any(run.optimum is not None for run in runs)
+        unknown = "" if known else " The optimum of this task is not known."
+        stage = " Only runs on fresh seeds count." if self.comparison.two_stages else ""
+        return f"Ranked by {what} at the end of the run; {better} is better.{unknown}{stage}"
+
+    @property
     def test(self) -> str:
         """The tests and the intervals of the comparisons, in one sentence."""
         tests = {difference.pair.test for difference in (*self.differences, *self.against_best)}

@@ -67,14 +67,8 @@ class TaskChapters:
                 yield Chapter(title, shown, 3)
 
     def _table(self) -> Iterator[Part]:
-        comparison, measure = self.comparison, self.comparison.measure
-        what = f"the gap to the optimum, `{measure.tag}`," if measure.is_gap else f"`{measure.tag}`"
-        better = "smaller" if measure.mode == "min" else "larger"
-        unknown = "" if measure.is_gap else " The optimum of this task is not known."
-        stage = " Only runs on fresh seeds count." if comparison.two_stages else ""
-        yield Text(
-            f"Ranked by {what} at the end of the run; {better} is better.{unknown}{stage}", True
-        )
+        comparison = self.comparison
+        yield Text(self.answer.ranked_by, True)
         entries, leaders = comparison.entries, comparison.leaders
         short = len(entries) > _MAX_ROWS and len(leaders) < len(entries)
         shown = leaders if short else entries

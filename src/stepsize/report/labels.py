@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stepsize.report.read import RunRow
@@ -158,10 +159,16 @@ class _Names:
         return Setting(method, label, tuple((key, values[key]) for key in varied), optimizer)
 
 
-def _shown_values(key: str, values: Iterable[str]) -> dict[str, str]:
+def _shown_values(key: str, values: Collection[str]) -> dict[str, str]:
     """The text that labels have for each value of a key: short, but never one text for two."""
     is_class = key in _RECIPE or key.endswith(_TARGET)
-    short = {value: _class_name(value) if is_class else shown_number(value) for value in values}
+    paths = [value for value in values if value.startswith("/")]
+    folder = os.path.commonpath(map(os.path.dirname, paths)).rstrip("/") if paths else ""
+    shorten = _class_name if is_class else shown_number
+    short = {
+        value: value.removeprefix(f"{folder}/") if value in paths else shorten(value)
+        for value in values
+    }
     texts = list(short.values())
     return {value: text if texts.count(text) == 1 else value for value, text in short.items()}
 

@@ -126,6 +126,11 @@ def test_another_seed_than_the_runs_is_not_called_seed():
     ]
 
 
+def test_paths_are_shown_without_the_folder_that_they_share():
+    first, second = (row("resume=weights", f"ckpt_path=/a/b/{name}/last.ckpt") for name in "xy")
+    assert labels(first, second) == ["ckpt_path=x/last.ckpt", "ckpt_path=y/last.ckpt"]
+
+
 def test_the_checkpoint_that_weights_come_from_is_a_hyperparameter():
     first = row("resume=weights", "ckpt_path=a.ckpt")
     assert labels(first, row("resume=weights", "ckpt_path=b.ckpt")) == [
