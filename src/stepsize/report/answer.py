@@ -6,13 +6,14 @@ One object, which the page, ``report.md``, the terminal and TensorBoard render a
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from stepsize.report.conclusion import Conclusion, conclude
-from stepsize.report.differences import Difference, differences
+from stepsize.report.differences import Difference, adjusted_p, differences
 from stepsize.report.labels import Setting, name_settings
 from stepsize.report.read import RunRow, Sweep
 from stepsize.report.task import (
@@ -24,7 +25,7 @@ from stepsize.report.task import (
     compare_tasks,
 )
 from stepsize.report.wording import count, listed
-from stepsize.stats.paired import EXACT_UP_TO
+from stepsize.stats.max_t import EXACT_UP_TO
 
 _MOST_LINES = 3  # of the answer in the terminal
 
@@ -70,23 +71,24 @@ class TaskAnswer:
 
     @property
     def test(self) -> str:
-        """The tests and the intervals of the comparisons, in one sentence."""
-        tests = {difference.pair.test for difference in (*self.differences, *self.against_best)}
-        mean = "logarithm of the ratio" if self._ratios else "difference"
-        flips = "exact" if all(e.n <= EXACT_UP_TO for e in self.comparison.known) else "sampled"
-        named = {
-            "sign-flip": f"the {flips} sign-flip test of the mean {mean}",
-            "sign": "the exact sign test of wins and losses where a run diverged",
-        }
-        found = [name for test, name in named.items() if test in tests]
-        return (
-            f"p is two-sided: {listed(found)}; Holm's correction for "
-            f"{count(len(self.differences), 'comparison')}. The interval is Student's t."
+        """The test and the intervals of the comparisons, in a few sentences."""
+        shown = (*self.differences, *self.against_best)
+        ratios = all(difference.pair.scale == "ratio" for difference in shown)
+        mean = "logarithm of the ratio" if ratios else "difference"
+        seeds = {seed for entry in self.comparison.known for seed in entry.finals}
+        kind = "exact" if len(seeds) <= EXACT_UP_TO else "sampled"
+        pairs = math.comb(len(self.comparison.known), 2)
+        adjusted = (
+            f", adjusted for all {pairs} pairs (step-down max-T, Romano and Wolf 2005)"
+            if pairs > 1
+            else ""
         )
-
-    @property
-    def _ratios(self) -> bool:
-        return all(d.pair.scale == "ratio" for d in (*self.differences, *self.against_best))
+        diverged = any(difference.pair.lost_to_divergence for difference in shown)
+        lost = " A diverged run counts as the largest finite difference." if diverged else ""
+        return (
+            f"p is that of the {kind} two-sided sign-flip test of the mean {mean}{adjusted}. "
+            f"The interval is Student's t, for one comparison.{lost}"
+        )
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,13 @@ def answer_sweeps(sweeps: Sequence[Sweep], baseline: str | None = None) -> Sweep
 
 def answer_task(comparison: TaskComparison, baseline: str | None = None) -> TaskAnswer:
     """Compare the settings of a task with the baseline and with the best one, and conclude."""
-    known = comparison.known
+    known, adjusted = comparison.known, adjusted_p(comparison)
     chosen = choose_baseline(comparison, baseline)
-    against_best = differences(comparison, known[0]) if known else ()
+    against_best = differences(comparison, known[0], adjusted) if known else ()
     return TaskAnswer(
         comparison=comparison,
         baseline=chosen,
-        differences=differences(comparison, chosen) if chosen else (),
+        differences=differences(comparison, chosen, adjusted) if chosen else (),
         against_best=against_best,
         conclusion=conclude(comparison, against_best),
     )

@@ -162,8 +162,8 @@ class TaskChapters:
             wide, narrow = drawing.figure(wide=True), drawing.figure(wide=False)
             yield Figure(f"differences-{self.slug}", alt, wide, narrow)
             yield Text(
-                "Lines are 95% intervals, not adjusted for the number of comparisons. A full "
-                "mark is a difference that is significant at 5% after Holm's correction.",
+                "Lines are 95% intervals, each for one comparison. A full mark is a difference "
+                "that is significant at 5% after the adjustment for the number of comparisons.",
                 True,
             )
         yield differences_table(self.answer, self.looks)

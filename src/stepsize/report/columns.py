@@ -288,7 +288,7 @@ def differences_table(answer: TaskAnswer, looks: Mapping[str, Look]) -> Table:
     ratio = all(difference.pair.scale == "ratio" for difference in differences)
     titles = [
         "setting", "n", "ratio" if ratio else "difference", "95% interval", "seeds\nwon",
-        "p\n(Holm)", "verdict",
+        "p\n(adjusted)", "verdict",
     ]  # fmt: skip
     rows = [
         [

@@ -136,18 +136,12 @@ def _certainty(comparison: TaskComparison, against_best: Sequence[Difference]) -
         return [second]
     found = {kind: [d for d in against_best if _kind(d) == kind] for kind in _KINDS}
     testable = [*found["better"], *found["worse"], *found["open"]]
-    if found["open"] and len(testable) == len(found["open"]):
-        hopeless = _hopeless(found["open"], len(against_best))
-        if hopeless:
-            found["open"], testable = [], []
-            found["hopeless"] = hopeless
     sentences = [
         *(_better(comparison, found["better"])),
         *(_worse(comparison, found["worse"], len(against_best))),
         *_named("It does not differ significantly from {}.", found["open"]),
         *_named("The runs of {} end at identical values.", found["identical"]),
-        *_hopeless_sentence(found.get("hopeless", []), len(against_best)),
-        *_few(found["few"], len(against_best)),
+        *_few(found["few"]),
         *_named("{} has no seed in common with it, so no test compares them.", found["apart"]),
     ]
     return sentences if testable or found["identical"] else [*sentences, second]
@@ -181,7 +175,7 @@ def _better(comparison: TaskComparison, better: Sequence[Difference]) -> list[st
     return [
         f"Only by the median: paired by seed, {listed(code([d.setting for d in better]))} "
         f"{'is' if len(better) == 1 else 'are'} significantly better "
-        f"({mean}, p {p_value(first.p)} after Holm's correction)."
+        f"({mean}, adjusted p {p_value(first.p)})."
     ]
 
 
@@ -196,32 +190,7 @@ def _worse(comparison: TaskComparison, worse: Sequence[Difference], compared: in
     return [f"It is significantly better than {whom}: {by}."]
 
 
-def _hopeless(differences: Sequence[Difference], compared: int) -> list[Difference]:
-    """All of these comparisons, if their seeds are too few for any claim among so many."""
-    most = max(difference.pair.n for difference in differences)
-    return list(differences) if compared * 2 / 2**most > LEVEL else []
-
-
-def _hopeless_sentence(differences: Sequence[Difference], compared: int) -> list[str]:
-    if not differences:
-        return []
-    seeds = max(difference.pair.n for difference in differences)
-    return [
-        f"Not tested: {count(seeds, 'common seed')} cannot decide "
-        f"{count(compared, 'comparison')}; {seeds_needed(compared)} seeds can."
-    ]
-
-
-def seeds_needed(comparisons: int) -> int:
-    """The fewest common seeds at which one of so many comparisons can be significant at 5%.
-
-    The smallest possible p of n seeds is 2 / 2^n; Holm multiplies the smallest one by the number of
-    comparisons.
-    """
-    return math.ceil(math.log2(2 * comparisons / LEVEL))
-
-
-def _few(differences: Sequence[Difference], compared: int) -> list[str]:
+def _few(differences: Sequence[Difference]) -> list[str]:
     """Comparisons with too few common seeds for any difference to be significant."""
     by_seeds: dict[int, list[str]] = defaultdict(list)
     for difference in differences:
@@ -229,7 +198,7 @@ def _few(differences: Sequence[Difference], compared: int) -> list[str]:
     return [
         f"With {count(seeds, 'common seed')} no difference from {listed(code(names))} can be "
         f"significant at 5%: the smallest possible p is {2 / 2**seeds:.2g}. "
-        f"Use {seeds_needed(compared)} seeds or more."
+        "Use 6 seeds or more."
         for seeds, names in sorted(by_seeds.items())
     ]
 

@@ -187,7 +187,7 @@ def test_answer_json_says_what_the_object_says(tmp_path_factory: Any, answer: Sw
     for task, found in zip(answer.tasks, read["tasks"], strict=True):
         assert found["headline"] == task.conclusion.headline
         assert [each["n"] for each in found["settings"]] == [e.n for e in task.comparison.entries]
-        assert [each["p_holm"] for each in found["against_best"]] == [
+        assert [each["p_adjusted"] for each in found["against_best"]] == [
             difference.p for difference in task.against_best
         ]
         table: Table = short_table(task)
