@@ -70,6 +70,16 @@ class TaskAnswer:
         return f"Ranked by {what} at the end of the run; {better} is better.{unknown}{stage}"
 
     @property
+    def pairing(self) -> str:
+        """What the settings are compared with, and what their runs have in common at a seed."""
+        assert self.baseline is not None
+        common = " with equal initial weights and batches"
+        return (
+            f"Each setting against `{self.baseline.setting.label}`, paired by seed"
+            f"{'' if self.comparison.other_starts else common}."
+        )
+
+    @property
     def test(self) -> str:
         """The test and the intervals of the comparisons, in a few sentences."""
         shown = (*self.differences, *self.against_best)

@@ -152,9 +152,7 @@ class TaskChapters:
             yield Text("With one common seed there are no intervals and no tests.", True)
             return
         name, tag = baseline.setting.label, comparison.measure.tag
-        yield Text(
-            f"Each setting against `{name}`, paired by seed: equal initial weights, equal batches."
-        )
+        yield Text(self.answer.pairing)
         rows = [(d.setting, self.looks[d.setting], d.pair, d.significant) for d in differences]
         drawing = Differences(rows, name, tag)
         if drawing.there_are_any and comparison.seed_matters:

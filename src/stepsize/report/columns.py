@@ -85,10 +85,20 @@ def _count(status: str, shown: bool = False) -> Column:
     )
 
 
+def _is_rounding(entry: Entry) -> bool:
+    return 0 < entry.at_rounding == entry.n
+
+
+def _center(entry: Entry) -> str | float | None:
+    if _is_rounding(entry):
+        return f"<{entry.measure.floor:.1e}"
+    return entry.mean.center if entry.mean else None
+
+
 def _mean(title: str, interval: str, log: bool) -> Column:
     return Column(
         title,
-        of_setting=lambda entry: entry.mean.center if entry.mean else None,
+        of_setting=_center,
         legend=f"If a run diverged, no mean is given. The interval is {interval}.",
         shown=lambda comparison: comparison.measure.log == log,
     )
@@ -131,7 +141,7 @@ _N = Column(
 )
 _INTERVAL = Column(
     "95% interval\nof the mean",
-    of_setting=lambda entry: bounds(entry.mean),
+    of_setting=lambda entry: NOTHING if _is_rounding(entry) else bounds(entry.mean),
     shown=lambda comparison: comparison.seed_matters,
 )
 _HITS = Column("hits", of_setting=_hits, legend=_target_legend, shown=_has_target)

@@ -102,6 +102,8 @@ def _mean(best: Entry, comparison: TaskComparison) -> str:
         )
     if best.mean is None:
         return f"{best.count('diverged')} of its {best.n} seeds diverged, so no mean is given."
+    if best.at_rounding == best.n:
+        return f"At all {best.n} seeds the gap is a rounding error, below {best.measure.floor:.2g}."
     kind = "geometric mean" if best.measure.log else "mean"
     wide = best.measure.log and best.mean.high > _UNINFORMATIVE * best.mean.low
     return (
@@ -186,7 +188,7 @@ def _worse(comparison: TaskComparison, worse: Sequence[Difference], compared: in
     whom = f"the other {len(worse)}" if len(worse) > 6 else listed(code(names))
     whom = "all others" if len(worse) == compared > 1 else whom
     nearest = f" than the closest, `{names[0]}`" if len(worse) > 1 else ""
-    by = _by(worse[0], comparison.measure.mode, nearest)
+    by = _by(worse[0], comparison.known[0], nearest)
     return [f"It is significantly better than {whom}: {by}."]
 
 
@@ -203,9 +205,9 @@ def _few(differences: Sequence[Difference]) -> list[str]:
     ]
 
 
-def _by(difference: Difference, mode: str, nearest: str) -> str:
+def _by(difference: Difference, best: Entry, nearest: str) -> str:
     """How much better the best is than the other setting of the pair."""
-    pair = difference.pair
+    pair, mode = difference.pair, best.measure.mode
     if pair.ratio_or_difference is None or pair.low is None or pair.high is None:
         return f"at {pair.losses} of {pair.n} seeds{nearest}, where a diverged run is the worst"
     if pair.scale == "difference":
@@ -213,6 +215,8 @@ def _by(difference: Difference, mode: str, nearest: str) -> str:
         word = "lower" if mode == "min" else "higher"
         amount = number(abs(pair.ratio_or_difference))
         return f"{amount} {word}{nearest} (95% interval {number(low)} to {number(high)})"
+    if best.at_rounding:  # its gaps are at most what they count as
+        return f"more than {number(pair.ratio_or_difference)} times lower{nearest}"
     return times(1 / pair.ratio_or_difference, (1 / pair.high, 1 / pair.low), mode, nearest)
 
 
@@ -238,6 +242,8 @@ def _caveats(comparison: TaskComparison) -> tuple[str, ...]:
             "(selection bias)."
         )
     found += _untuned(comparison)
+    found += _other_objectives(comparison)
+    found += _one_training(comparison)
     edge = edge_sentence(lr_curves(comparison.tuning))
     found += [edge] if edge else []
     found += _unequal(comparison)
@@ -260,6 +266,31 @@ def _untuned(comparison: TaskComparison) -> list[str]:
     return [
         "No learning rate was tuned: each optimizer ran at one, "
         f"{listed(named, maximum=_MOST_NAMED)}. Tuning may change the order."
+    ]
+
+
+def _other_objectives(comparison: TaskComparison) -> list[str]:
+    """A warning about settings that may differ in more than how they are trained."""
+    if not comparison.other_starts:
+        return []
+    keys = listed(code(comparison.other_starts))
+    return [
+        f"The settings differ in {keys}, so that initial weights, batches or the objective may "
+        "differ, and their values may not be comparable."
+    ]
+
+
+def _one_training(comparison: TaskComparison) -> list[str]:
+    """Settings whose runs are equal in every metric: one training under several names."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for entry in comparison.entries:
+        ends = {run.seed: (run.steps, run.metrics) for run in entry.runs if run.finished}
+        if entry.n and math.isfinite(entry.median):
+            found[f"{sorted(ends.items(), key=str)}"].append(entry.setting.label)
+    return [
+        f"{listed(code(labels))} are one training under several names: all metrics are equal."
+        for labels in found.values()
+        if len(labels) > 1
     ]
 
 

@@ -44,7 +44,7 @@ def adjusted_p(comparison: TaskComparison) -> dict[Pair, float]:
     measure, known = comparison.measure, comparison.known
     differences = {
         Pair((a.setting.label, b.setting.label)): signed_differences(
-            a.finals, b.finals, mode=measure.mode, floor=measure.floor
+            a.finals, b.finals, mode=measure.mode, floor=measure.floor, ratio=measure.log
         )[0]
         for a, b in combinations(known, 2)
     }
@@ -69,7 +69,13 @@ def differences(
         _difference(
             comparison,
             entry.setting.label,
-            paired(entry.finals, other.finals, mode=measure.mode, floor=measure.floor),
+            paired(
+                entry.finals,
+                other.finals,
+                mode=measure.mode,
+                floor=measure.floor,
+                ratio=measure.log,
+            ),
             adjusted.get(Pair((entry.setting.label, label))),
         )
         for entry in comparison.known

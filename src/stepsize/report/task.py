@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ from stepsize.stats.intervals import (
 
 LEVEL = 0.05
 GAP = "train/gap"
+# What decides initial weights, batches, objective and precision, beside the seed.
+_OTHER_STARTS = (
+    "data", "model", "resume", "ckpt_path", "trainer.precision", "trainer.accumulate_grad_batches",
+)  # fmt: skip
 _USUAL_BASELINES = ("adam", "no schedule", "no groups", "sgd")
 
 
@@ -88,6 +93,12 @@ class TaskComparison:
         """Whether two seeds of a setting differ in the final value; True if none has two seeds."""
         several = [entry.finals.values() for entry in self.entries if entry.n > 1]
         return not several or any(len(set(values)) > 1 for values in several)
+
+    @property
+    def other_starts(self) -> list[str]:
+        """The keys that vary and may change initial weights, batches or the objective."""
+        keys = {key for entry in self.entries for key, _ in entry.setting.values}
+        return sorted(k for k in keys if {k, re.split(r"[./]", k)[0]} & {*_OTHER_STARTS})
 
     @property
     def runs(self) -> list[RunRow]:
@@ -235,6 +246,13 @@ class Entry:
     def ties(self, other: Entry) -> bool:
         """Whether the values rank this setting neither above nor below another one."""
         return self.order[:4] == other.order[:4]
+
+    @cached_property
+    def at_rounding(self) -> int:
+        """The number of seeds whose final gap is a rounding error; 0 for another metric."""
+        return sum(
+            value <= self.measure.floor for value in self.finals.values() if self.measure.floor
+        )
 
     @property
     def missed_at_end(self) -> int:

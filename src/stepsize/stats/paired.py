@@ -31,7 +31,7 @@ class Paired:
         ties: seeds with equal values, or with both runs diverged.
         lost_to_divergence: seeds without a ratio or difference, because a run of either side
             diverged.
-        scale: "ratio" if all values are above 0, else "difference".
+        scale: "ratio" or "difference".
         verdict: on ours: "better", "worse", "not significant", "identical" or "not testable at 5%
             with N seeds".
         note: remarks on the data; may be empty.
@@ -58,6 +58,7 @@ def paired(
     mode: Literal["min", "max"] = "min",
     confidence: float = 0.95,
     floor: float = 0.0,
+    ratio: bool | None = None,
 ) -> Paired:
     """Compare at common seeds, where both sides have equal initial weights and batches.
 
@@ -74,6 +75,8 @@ def paired(
         confidence: of the interval; 1 - confidence is the level of the verdict.
         floor: smaller values count as this one. For gaps to a known optimum, whose smaller values
             are rounding errors (:func:`stepsize.stats.intervals.rounding_floor`); 0: no floor.
+        ratio: whether to compare by ratios; None: where all values are above 0 and smaller is
+            better, because losses differ by factors, and accuracies by amounts.
 
     Raises:
         ValueError: unknown mode, confidence outside (0, 1), floor negative or not finite.
@@ -84,7 +87,7 @@ def paired(
     check_floor(floor)
     seeds = sorted(ours.keys() & baseline.keys())
     measured = [(_number(ours[seed]), _number(baseline[seed])) for seed in seeds]
-    found, scale = signed_differences(ours, baseline, mode=mode, floor=floor)
+    found, scale = signed_differences(ours, baseline, mode=mode, floor=floor, ratio=ratio)
     differences = np.array(list(found.values()))
     wins, losses = (int(np.sum(differences * (sign if mode == "min" else -sign) > 0))
                     for sign in (-1, 1))  # fmt: skip
@@ -119,14 +122,16 @@ def signed_differences(
     *,
     mode: Literal["min", "max"],
     floor: float,
+    ratio: bool | None,
 ) -> tuple[dict[int, float], Literal["ratio", "difference"]]:
-    """The difference ours - baseline at each common seed, of the logarithms if all are positive.
+    """The difference ours - baseline at each common seed; of the logarithms for a ratio.
 
     Args:
         ours: as :func:`paired` takes them, and so are the others.
         baseline: likewise.
         mode: likewise.
         floor: likewise.
+        ratio: likewise.
 
     Returns:
         The difference by seed, and its scale. It is infinite if one of both runs diverged, with the
@@ -136,15 +141,17 @@ def signed_differences(
         seed: tuple(_at_least(_number(side[seed]), floor) for side in (ours, baseline))
         for seed in sorted(ours.keys() & baseline.keys())
     }
-    positive = all(value > 0 for pair in pairs.values() for value in pair if value is not None)
+    if ratio is None:
+        values = [value for pair in pairs.values() for value in pair if value is not None]
+        ratio = mode == "min" and all(value > 0 for value in values)
     worse = math.inf if mode == "min" else -math.inf
     found = {}
     for seed, (a, b) in pairs.items():
         if a is None or b is None:
             found[seed] = 0.0 if a is b else worse if a is None else -worse
         else:
-            found[seed] = math.log(a) - math.log(b) if positive else a - b
-    return found, "ratio" if positive else "difference"
+            found[seed] = math.log(a) - math.log(b) if ratio else a - b
+    return found, "ratio" if ratio else "difference"
 
 
 def _verdict(
