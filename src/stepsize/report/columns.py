@@ -238,13 +238,11 @@ def _table(
 
 
 def main_tags(runs: Sequence[RunRow]) -> list[str]:
-    """The tags of losses, gaps and scores; not of norms and learning rates."""
-    tags = dict.fromkeys(tag for run in runs for tag in run.metrics)
-    return [
-        tag
-        for tag in tags
-        if tag.split("/")[0] in ("train", "val", "test") and tag != "train/log10_gap"
-    ]
+    """The tags of losses, gaps, scores and whatever a module logs itself.
+
+    Norms and learning rates are no results: ``result.json`` does not have them.
+    """
+    return list(dict.fromkeys(tag for run in runs for tag in run.metrics))
 
 
 def _final(tag: str) -> Column:
