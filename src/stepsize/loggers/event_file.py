@@ -70,6 +70,14 @@ def new_event_file(folder: Path) -> Path:
     return folder / f"{name}.{os.getpid()}.{next(_NUMBER)}"
 
 
+def append_summary(folder: Path, summary: Summary, step: int) -> None:
+    """Add a summary to the newest event file of a run that has ended; without a file, nothing."""
+    files = sorted(folder.glob(f"{_PREFIX}*"), key=lambda file: file.stat().st_mtime_ns)
+    if files:
+        with files[-1].open("ab") as stream:
+            stream.write(summary_record(summary, step, time.time()))
+
+
 def version_record(wall_time: float) -> bytes:
     """The record that every event file begins with."""
     return framed(Event(wall_time=wall_time, file_version="brain.Event:2").SerializeToString())
