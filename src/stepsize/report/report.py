@@ -52,7 +52,7 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
     rows = [run for sweep in sweeps for run in sweep.runs]
     settings = name_settings(rows)
     curves_of = cached_curves()
-    document = _document(sweeps, settings, curves_of, baseline)
+    document = _document(sweeps, settings, curves_of, baseline, out)
     out.mkdir(parents=True, exist_ok=True)
     write_results(out / "results.csv", rows, settings)
     for old in out.glob("*.png"):
@@ -80,23 +80,29 @@ def _document(
     settings: Sequence[Setting],
     curves_of: CurveReader,
     baseline: str | None,
+    out: Path,
 ) -> Document:
     rows = [run for sweep in sweeps for run in sweep.runs]
     comparisons = compare_tasks(rows, settings)
     check_baseline(comparisons, baseline)
     wanted = baseline or next((sweep.baseline for sweep in sweeps if sweep.baseline), None)
     by_method = looks(settings)
+    answers = [answer(comparison) for comparison in comparisons]
     chapters = [
         chapter
-        for comparison in comparisons
-        for chapter in TaskChapters(comparison, curves_of, by_method, wanted).chapters()
+        for comparison, found in zip(comparisons, answers, strict=True)
+        for chapter in TaskChapters(comparison, found, curves_of, by_method, wanted).chapters()
     ]
-    profiles = Chapter("Performance profiles", list(profile_parts(comparisons, by_method)))
+    profiles = list(profile_parts(comparisons, by_method))
+    if profiles:
+        chapters.append(Chapter("Performance profiles", profiles))
+    runs = Chapter("What was run", list(run_parts(sweeps, comparisons, out)))
+    headlines = [(c.task, found.headline) for c, found in zip(comparisons, answers, strict=True)]
     return Document(
         title=listed([sweep.name for sweep in sweeps]),
         facts=_facts(rows, comparisons),
-        answers=[(comparison.task, answer(comparison)) for comparison in comparisons],
-        chapters=[*chapters, profiles, Chapter("What was run", list(run_parts(sweeps)))],
+        headlines=headlines if len(headlines) > 1 else [],
+        chapters=[*chapters, runs],
     )
 
 
