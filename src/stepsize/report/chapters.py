@@ -34,9 +34,10 @@ from stepsize.report.figures.differences import Differences
 from stepsize.report.figures.learning import LearningCurves
 from stepsize.report.figures.profile import profile_panel
 from stepsize.report.figures.sensitivity import Sensitivity
+from stepsize.report.labels import shown_number
 from stepsize.report.line_styles import Look, ordered_looks
 from stepsize.report.read import RunRow, Sweep
-from stepsize.report.task import Entry, TaskComparison, choose_baseline, edge_sentence, lr_curves
+from stepsize.report.task import Entry, TaskComparison, choose_baseline, lr_curves
 from stepsize.report.wording import NOTHING, code, count, listed, number, seconds, steps
 from stepsize.stats.profiles import MINIMUM_PROBLEMS, performance_profile
 
@@ -138,7 +139,9 @@ class TaskChapters:
         if learning.hidden:
             notes.append(f"The {learning.hidden} worst settings are grey.")
         if self.target is not None and learning.target is None:
-            notes.append(f"The target, {number(self.target)}, is far outside of the figure.")
+            notes.append(
+                f"The target, {shown_number(str(self.target))}, is far outside of the figure."
+            )
         lost = sum(not run.finished for entry in self.comparison.entries for run in entry.runs)
         if lost:
             notes.append(f"Not drawn: {count(lost, 'run')} that failed or did not end.")
@@ -180,9 +183,6 @@ class TaskChapters:
             f"learning rate, a cross at the edge one at which runs diverged.{others}",
             True,
         )
-        edge = edge_sentence(curves)
-        if edge:
-            yield Text(edge)
 
     def _differences(self) -> Iterator[Part]:
         comparison, baseline = self.comparison, self.baseline

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stepsize.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
-from stepsize.report.figures.panel import Panel, svg
+from stepsize.report.figures.panel import Panel, columns, svg
 from stepsize.report.line_styles import Look
 
 # The colours of figures, and the variables in page.css that replace them, in light and in dark.
@@ -167,6 +167,7 @@ def render_page(document: Document) -> str:
         "inline": lambda line: Markup(text.renderInline(line)),
         "svg": lambda panel: Markup(_in_css_colours(svg(panel, next(names)))),
         "colour": lambda look: _in_css_colours(look.colour),
+        "columns": lambda panels: columns(len(panels)),
         "kind": lambda part: type(part).__name__,
         "anchor": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
     }

@@ -2,8 +2,6 @@
 // complete. Lines are found by data-line, pixels become values by data-axes: see figures/panel.py.
 "use strict";
 
-document.querySelector(".hint")?.removeAttribute("hidden");
-
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 function button(element, press) {
@@ -133,5 +131,11 @@ for (const svg of all("svg[data-axes]")) {
     tip.style.top = `${box.top + point[1] / scale + scrollY - tip.offsetHeight - 10}px`;
   });
 }
+
+const hint = document.createElement("span");
+hint.className = "hint";
+hint.textContent =
+  " Point at a curve to read its values; click on its name to switch it off, on a heading to sort a table.";
+document.querySelector("figure + .quiet p")?.append(hint);
 
 addEventListener("beforeprint", () => all("details").forEach((part) => (part.open = true)));

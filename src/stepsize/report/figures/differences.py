@@ -44,8 +44,8 @@ class Differences:
     def figure(self, wide: bool) -> Panel:
         """The forest plot, with labels at the left."""
         left = 14 + int(6.6 * max(len(row[0]) for row in self._rows))
-        size = (WIDE if wide else NARROW, _ROW * len(self._rows) + 60)
-        return Panel(self._draw, *size, (min(left, size[0] // 2), 16, 12, 48))
+        size = (WIDE if wide else NARROW, _ROW * len(self._rows) + 50)
+        return Panel(self._draw, *size, (min(left, size[0] // 2), 16, 12, 38))
 
     def _draw(self, axes: Axes) -> None:
         low, high = self._limits()

@@ -93,7 +93,8 @@ class LearningCurves:
 
     def panels(self) -> list[Panel]:
         """One small panel per leader; the medians of all others are grey."""
-        return [small_panel(partial(self._panel, entry)) for entry in self.leaders]
+        top = 26 if self._one_method or not any(_split(e)[1] for e in self.leaders) else 40
+        return [small_panel(partial(self._panel, e), len(self.leaders), top) for e in self.leaders]
 
     def _overview(self, wide: bool, axes: Axes) -> None:
         named, others = self.leaders[:_MAX_NAMED], self.leaders[_MAX_NAMED:]
@@ -117,7 +118,7 @@ class LearningCurves:
         self._scales(axes, 5)
         ends += self._draw_target(axes)
         seeds = max(entry.n for entry in named)
-        note = f"median of {count(seeds, 'seed')}" if seeds > 1 else ""
+        note = f"median of {count(seeds, 'seed')}" if wide and seeds > 1 else ""
         name_axes(axes, _STEPS, self._measure.tag, note)
         label_ends(axes, ends, room=22)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _UNITS_PER_INCH = 72  # of matplotlib's SVG; with it, font sizes in points are pixels
 _PNG_SCALE = 2
+_GAP = 10  # between panels
 FONT = 11.0
 
 WIDE, NARROW = 960, 390  # the text width of the page, and a phone
@@ -68,9 +69,15 @@ def large_panel(draw: Draw, wide: bool, names: Sequence[str], height: int, top: 
     return Panel(draw, WIDE if wide else NARROW, height, (46, right, top, 36))
 
 
-def small_panel(draw: Draw, top: int = 26) -> Panel:
-    """One of several panels side by side, five to the text width of the page."""
-    return Panel(draw, 184, 164 + top, (46, 14, top, 38))
+def small_panel(draw: Draw, count: int, top: int = 26) -> Panel:
+    """One of ``count`` panels side by side, in :func:`columns` columns."""
+    each = columns(count)
+    return Panel(draw, (WIDE - (each - 1) * _GAP) // each, 164 + top, (46, 14, top, 38))
+
+
+def columns(count: int) -> int:
+    """Columns of panels: at most five, in rows that are as equal as possible."""
+    return -(-count // -(-count // 5))
 
 
 def svg(panel: Panel, name: str) -> str:
@@ -97,29 +104,29 @@ def svg(panel: Panel, name: str) -> str:
     return _inlined(stream.getvalue(), panel, axes)
 
 
-def write_png(panels: Sequence[Panel], file: Path, columns: int = 5) -> None:
+def write_png(panels: Sequence[Panel], file: Path) -> None:
     """Write panels of equal size in rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with styled() as figure:
         figure.set_dpi(_PNG_SCALE * _UNITS_PER_INCH)
-        _fill(figure, panels, min(columns, len(panels)))
+        _fill(figure, panels, columns(len(panels)))
         FigureCanvasAgg(figure).print_png(file)
 
 
-def _fill(figure: Figure, panels: Sequence[Panel], columns: int) -> None:
+def _fill(figure: Figure, panels: Sequence[Panel], across: int) -> None:
     import matplotlib
 
     matplotlib.rcParams["font.size"] = FONT
-    rows = -(-len(panels) // columns)
+    rows = -(-len(panels) // across)
     width, height = panels[0].width, panels[0].height
-    whole = (columns * width, rows * height)
+    whole = (across * width, rows * height)
     figure.set_layout_engine("none")
     figure.set_size_inches(whole[0] / _UNITS_PER_INCH, whole[1] / _UNITS_PER_INCH)
     for place, panel in enumerate(panels):
         left, right, top, bottom = panel.margins
-        x = place % columns * width + left
-        y = (rows - 1 - place // columns) * height + bottom
+        x = place % across * width + left
+        y = (rows - 1 - place // across) * height + bottom
         box = (width - left - right, height - top - bottom)
         axes = figure.add_axes(
             (x / whole[0], y / whole[1], box[0] / whole[0], box[1] / whole[1]),

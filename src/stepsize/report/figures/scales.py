@@ -20,7 +20,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def set_y(axes: Axes, low: float, high: float, log: bool, maximum: int = 5) -> None:
     """Set limits, scale, at most about ``maximum`` ticks, and faint grid lines."""
-    _set(axes, "y", low, high, log, maximum)
+    _set(axes, "y", low, high, log, maximum, least=3 if maximum > 3 else 2)
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
@@ -29,16 +29,18 @@ def set_y(axes: Axes, low: float, high: float, log: bool, maximum: int = 5) -> N
 
 def set_x(axes: Axes, low: float, high: float, log: bool, maximum: int = 5) -> None:
     """Set limits, scale and at most about ``maximum`` ticks."""
-    _set(axes, "x", low, high, log, maximum)
+    _set(axes, "x", low, high, log, maximum, least=2)
 
 
-def _set(axes: Axes, which: str, low: float, high: float, log: bool, maximum: int) -> None:
+def _set(
+    axes: Axes, which: str, low: float, high: float, log: bool, maximum: int, least: int
+) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     if log:
         getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(low, high)
-    ticks = _ticks(low, high, log, maximum)
+    ticks = _ticks(low, high, log, maximum, least)
     powers = log and any(not 1e-3 <= tick < 1e4 for tick in ticks)
     axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(FixedLocator(ticks))
@@ -46,7 +48,7 @@ def _set(axes: Axes, which: str, low: float, high: float, log: bool, maximum: in
     axis.set_minor_locator(NullLocator())
 
 
-def _ticks(low: float, high: float, log: bool, maximum: int) -> list[float]:
+def _ticks(low: float, high: float, log: bool, maximum: int, least: int) -> list[float]:
     """Powers of ten; over a short range 1, 2, 3, 5 and 7 times them, or ticks of a linear axis."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -59,7 +61,7 @@ def _ticks(low: float, high: float, log: bool, maximum: int) -> list[float]:
     for locator in locators:
         ticks = map(float, locator.tick_values(low, high))
         found = [tick for tick in ticks if low <= tick <= high]
-        if len(found) >= (3 if maximum > 3 else 2):
+        if len(found) >= least:
             break
     return found
 
@@ -94,12 +96,17 @@ def name_axes(axes: Axes, x: str, y: str, note: str = "") -> None:
 
 
 def name_small_axes(axes: Axes, x: str, y: str, strong: str, soft: str = "") -> None:
-    """Write the names of both axes of a small panel, its own name, and a note at the right."""
+    """Write the names of both axes of a small panel, its own name, and a note below the name."""
+    width = _pixels(axes)[0]
     axes.set_xlabel(x, color=GREY, fontsize=9.5, labelpad=2)
     axes.set_ylabel(y, color=GREY, fontsize=9.5, va="bottom")
-    axes.yaxis.set_label_coords(-32.0 / _pixels(axes)[0], 0.5)
-    axes.set_title(strong, loc="left", fontsize=11, fontweight="bold", color=INK, pad=8)
-    axes.set_title(soft, loc="right", fontsize=10, color=GREY, pad=8)
+    axes.yaxis.set_label_coords(-32.0 / width, 0.5)
+    for text, size, weight, up in ((strong, 11.0, "bold", 20 if soft else 8), (soft, 10, None, 7)):
+        axes.annotate(
+            text, (0.0, 1.0), xytext=(0, up), xycoords="axes fraction", textcoords="offset points",
+            fontsize=min(size, width / (0.62 * max(len(text), 1))), fontweight=weight,
+            color=INK if weight else GREY,
+        )  # fmt: skip
 
 
 def _log(scale: str) -> str:

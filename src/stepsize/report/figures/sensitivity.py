@@ -61,7 +61,8 @@ class Sensitivity:
 
     def panels(self) -> list[Panel]:
         """One small panel per method; all others are grey."""
-        return [small_panel(partial(self._panel, curve), top=32) for curve in self._curves]
+        top = 44 if any(curve.on_edge for curve in self._curves) else 32
+        return [small_panel(partial(self._panel, c), len(self._curves), top) for c in self._curves]
 
     def _overview(self, axes: Axes) -> None:
         self._scales(axes, 5)
