@@ -37,7 +37,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "optimizer=sgd,optimizer.lr=0.1,seed=1,task=line": {"status": "failed", "end": 100},
     }
     write_sweep(folder / "a_long_name_without_spaces" / "of_a_sweep", varied, special=special)
-    return write_report([folder / "a_long_name_without_spaces" / "of_a_sweep"], folder / "report")
+    return write_report(
+        [folder / "a_long_name_without_spaces" / "of_a_sweep"], folder / "report"
+    ).page
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"optimizer=sgd,seed={seed}": {"status": "diverged", "end": 200} for seed in range(5)
     }
     write_sweep(folder / "quick", varied, special=special)
-    return write_report([folder / "quick"], folder / "quick" / "report")
+    return write_report([folder / "quick"], folder / "quick" / "report").page
 
 
 @pytest.fixture(scope="module")

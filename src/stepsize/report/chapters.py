@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from stepsize.report.answer import Answer
+from stepsize.report.answer import SweepAnswer, TaskAnswer
 from stepsize.report.columns import (
     differences_table,
     grid_table,
@@ -22,7 +22,6 @@ from stepsize.report.columns import (
 from stepsize.report.curves import CurveReader
 from stepsize.report.document import (
     Chapter,
-    Conclusion,
     Figure,
     Folded,
     Part,
@@ -37,7 +36,7 @@ from stepsize.report.figures.sensitivity import Sensitivity
 from stepsize.report.labels import shown_number
 from stepsize.report.line_styles import Look, ordered_looks
 from stepsize.report.read import RunRow, Sweep
-from stepsize.report.task import Entry, TaskComparison, choose_baseline, lr_curves
+from stepsize.report.task import Entry, TaskComparison, lr_curves
 from stepsize.report.wording import NOTHING, code, count, listed, number, seconds, steps
 from stepsize.stats.profiles import MINIMUM_PROBLEMS, performance_profile
 
@@ -48,33 +47,30 @@ class TaskChapters:
     """The chapters of one task: table, learning curves, learning rates, paired differences.
 
     Args:
-        comparison: the task.
-        answer: its conclusion.
+        answer: the answer for the task.
         curves_of: reads its runs' curves.
         by_method: the looks of lines.
-        baseline: label of the baseline of paired differences; None for the usual one.
+        wanted: the baseline that was asked for; None for the usual one.
     """
 
     def __init__(
         self,
-        comparison: TaskComparison,
-        answer: Answer,
+        answer: TaskAnswer,
         curves_of: CurveReader,
         by_method: Mapping[str, Look],
-        baseline: str | None,
+        wanted: str | None,
     ) -> None:
-        self.comparison = comparison
         self.answer = answer
+        self.comparison = comparison = answer.comparison
+        self.wanted = wanted
         self.target = _target(comparison)
-        self.baseline = choose_baseline(comparison, baseline)
-        self.wanted = baseline
         self.by_method = by_method
         self.learning = LearningCurves(comparison, curves_of, by_method, self.target)
         self.looks = {e.setting.label: self.learning.looks[e.setting] for e in comparison.entries}
         self.slug = re.sub(r"[^\w.-]+", "_", comparison.task)
 
     def chapters(self) -> Iterator[Chapter]:
-        yield Chapter(f"Task {self.comparison.task}", [self._conclusion(), *self._curves()])
+        yield Chapter(f"Task {self.comparison.task}", [self.answer.conclusion, *self._curves()])
         for title, parts in (
             ("Final values", self._table()),
             ("Other metrics", self._other_metrics()),
@@ -86,19 +82,9 @@ class TaskChapters:
             if shown:
                 yield Chapter(title, shown, 3)
 
-    def _conclusion(self) -> Conclusion:
-        found = self.answer
-        return Conclusion(found.headline, found.sentences, found.caveats)
-
     def _table(self) -> Iterator[Part]:
-        comparison, measure = self.comparison, self.comparison.measure
-        what = f"the gap to the optimum, `{measure.tag}`," if measure.is_gap else f"`{measure.tag}`"
-        better = "smaller" if measure.mode == "min" else "larger"
-        unknown = "" if measure.is_gap else " The optimum of this task is not known."
-        stage = " Only runs on fresh seeds count." if comparison.two_stages else ""
-        yield Text(
-            f"Ranked by {what} at the end of the run; {better} is better.{unknown}{stage}", True
-        )
+        comparison = self.comparison
+        yield Text(self.answer.ranked_by, True)
         main, rest = self._rows()
         yield settings_table(comparison, main, self.looks)
         whole = len(comparison.entries)
@@ -185,35 +171,32 @@ class TaskChapters:
         )
 
     def _differences(self) -> Iterator[Part]:
-        comparison, baseline = self.comparison, self.baseline
+        comparison, baseline = self.comparison, self.answer.baseline
         if baseline is None:
             if self.wanted is not None and len(comparison.known) > 1:
                 yield Text(f"The baseline `{self.wanted}` has no runs on this task.", True)
             return
-        pairs = comparison.against(baseline)
-        if all(pair.n < 2 for pair, _ in pairs.values()):
+        differences = self.answer.differences
+        if all(difference.pair.n < 2 for difference in differences):
             yield Text("With one common seed there are no intervals and no tests.", True)
             return
         name, tag = baseline.setting.label, comparison.measure.tag
-        yield Text(
-            f"Each setting against `{name}`, paired by seed: equal initial weights, equal batches."
-        )
-        rows = [
-            (label, self.looks[label], pair, comparison.claims(pair, p))
-            for label, (pair, p) in pairs.items()
-        ]
+        yield Text(self.answer.pairing)
+        rows = [(d.setting, self.looks[d.setting], d.pair, d.significant) for d in differences]
         drawing = Differences(rows, name, tag)
         if drawing.there_are_any and comparison.seed_matters:
             alt = f"{tag} relative to {name} on {comparison.task}, with 95% intervals"
             wide, narrow = drawing.figure(wide=True), drawing.figure(wide=False)
             yield Figure(f"differences-{self.slug}", alt, wide, narrow)
             yield Text(
-                "Lines are 95% intervals, not adjusted for the number of comparisons. A full "
-                "mark is a difference that is significant at 5% after Holm's correction.",
+                "Lines are 95% intervals, each for one comparison. A full mark is a difference "
+                "that is significant at 5% after the adjustment for the number of comparisons.",
                 True,
             )
-        yield differences_table(comparison, pairs, self.looks)
-        notes = [f"`{label}`: {pair.note}." for label, (pair, _) in pairs.items() if pair.note]
+        yield differences_table(self.answer, self.looks)
+        if comparison.seed_matters:
+            yield Text(self.answer.test, True)
+        notes = [f"`{d.setting}`: {d.pair.note}." for d in differences if d.pair.note]
         if notes:
             yield Folded(f"Notes on {count(len(notes), 'comparison')}", [Text(bullets(notes))])
 
@@ -269,17 +252,14 @@ def profile_parts(
     )
 
 
-def run_parts(
-    sweeps: Sequence[Sweep], comparisons: Sequence[TaskComparison], out: Path
-) -> Iterator[Part]:
+def run_parts(answer: SweepAnswer, out: Path) -> Iterator[Part]:
     """The grid, all runs with links, runs that did not complete, skipped ones, commands, versions.
 
     Args:
-        sweeps: with all runs.
-        comparisons: of all tasks.
+        answer: the answer of sweeps.
         out: folder of the report, from which links start.
     """
-    rows = [run for sweep in sweeps for run in sweep.runs]
+    sweeps, rows = answer.sweeps, answer.rows
     yield grid_table(rows)
     links = {_name(run, sweeps): _link(run, out) for run in rows}
     statuses = Counter(run.status for run in rows)
@@ -291,7 +271,7 @@ def run_parts(
         yield Folded(f"{count(len(rows), 'run')}, of which {listed(others)}", [table, *rest])
     else:
         yield Text(f"All {count(len(rows), 'run')} completed.")
-    table = _runs_table(rows, [_name(run, sweeps) for run in rows], comparisons)
+    table = _runs_table(answer, [_name(run, sweeps) for run in rows])
     table = replace(table, links=[links[row[0]] for row in table.rows])
     yield Folded(f"The folder of each run ({len(rows)})", [table], only_on_screen=True)
     skipped = [job for sweep in sweeps for job in sweep.skipped]
@@ -319,10 +299,8 @@ def _link(run: RunRow, out: Path) -> str | None:
     return quote(f"{Path(os.path.relpath(run.folder, out)).as_posix()}/")
 
 
-def _runs_table(
-    rows: Sequence[RunRow], names: Sequence[str], comparisons: Sequence[TaskComparison]
-) -> Table:
-    measures = {comparison.task: comparison.measure for comparison in comparisons}
+def _runs_table(answer: SweepAnswer, names: Sequence[str]) -> Table:
+    measures = {task.task: task.measure for task in answer.tasks}
     cells = [
         [
             name,
@@ -333,7 +311,7 @@ def _runs_table(
             steps(run.target_steps),
             seconds(run.seconds),
         ]
-        for run, name in zip(rows, names, strict=True)
+        for run, name in zip(answer.rows, names, strict=True)
     ]
     tags = {measure.tag for measure in measures.values()}
     final = f"final\n{tags.pop()}" if len(tags) == 1 else "final\nvalue"

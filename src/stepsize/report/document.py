@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stepsize.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
+from stepsize.report.conclusion import Conclusion
 from stepsize.report.figures.panel import Panel, columns, svg
 from stepsize.report.line_styles import Look
 
@@ -55,21 +56,6 @@ class Table:
     looks: Sequence[Look | None] = ()
     strong: bool = False
     links: Sequence[str | None] = ()
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """The answer for a task.
-
-    Attributes:
-        headline: one sentence.
-        sentences: what supports it.
-        caveats: its limits.
-    """
-
-    headline: str
-    sentences: Sequence[str] = ()
-    caveats: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -201,8 +187,9 @@ def _part_blocks(part: Part) -> Iterator[str]:
         yield _markdown_table(part)
     elif isinstance(part, Conclusion):
         yield f"**{part.headline}**"
-        if part.sentences:
-            yield " ".join(part.sentences)
+        sentences = [*part.sentences, *([part.fastest] if part.fastest else [])]
+        if sentences:
+            yield " ".join(sentences)
         if part.caveats:
             yield bullets(part.caveats)
     elif isinstance(part, Figure):
