@@ -61,7 +61,7 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
     write_answer(out / "answer.json", answer)
     write_results(out / "results.csv", answer.rows, answer.settings)
     curves_of = cached_curves()
-    document = _document(answer, curves_of)
+    document = _document(answer, curves_of, out)
     for old in out.glob("*.png"):
         old.unlink()
     for figure in _figures(part for chapter in document.chapters for part in chapter.parts):
@@ -82,18 +82,20 @@ def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
             yield from _figures(part.parts)
 
 
-def _document(answer: SweepAnswer, curves_of: CurveReader) -> Document:
+def _document(answer: SweepAnswer, curves_of: CurveReader, out: Path) -> Document:
     by_method = looks(answer.settings)
     chapters = [
         chapter
         for task in answer.tasks
         for chapter in TaskChapters(task, curves_of, by_method, answer.wanted).chapters()
     ]
-    comparisons = [task.comparison for task in answer.tasks]
-    profiles = Chapter("Performance profiles", list(profile_parts(comparisons, by_method)))
+    profiles = list(profile_parts([task.comparison for task in answer.tasks], by_method))
+    if profiles:
+        chapters.append(Chapter("Performance profiles", profiles))
+    headlines = [(task.task, task.conclusion.headline) for task in answer.tasks]
     return Document(
         title=answer.title,
         facts=answer.facts,
-        answers=[(task.task, task.conclusion) for task in answer.tasks],
-        chapters=[*chapters, profiles, Chapter("What was run", list(run_parts(answer.sweeps)))],
+        headlines=headlines if len(headlines) > 1 else [],
+        chapters=[*chapters, Chapter("What was run", list(run_parts(answer, out)))],
     )
