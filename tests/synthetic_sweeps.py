@@ -16,7 +16,7 @@ from stepsize.report.task import TaskComparison, compare_tasks
 
 VERSIONS = {"stepsize": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"}
 # How fast the gap shrinks at the best learning rate, and that learning rate.
-_BEST = {
+BEST = {
     "sgd": (4.0, 0.1), "adam": (6.0, 0.01), "adamw": (6.02, 0.01), "nadam": (6.6, 0.01),
     "radam": (5.9, 0.01), "rmsprop": (5.0, 0.003), "adagrad": (4.5, 0.1), "lion": (5.4, 0.001),
     "adamax": (5.6, 0.02), "adadelta": (2.0, 1.0), "asgd": (3.9, 0.1), "rprop": (7.0, 0.01),
@@ -54,11 +54,11 @@ def write_run(
     overrides = {key: str(value) for key, value in overrides.items()}
     task, optimizer = overrides.get("task", "curve"), overrides.get("optimizer", "adam")
     seed = int(overrides.get("seed", 0))
-    lr = float(overrides.get("optimizer.lr", _BEST[optimizer][1]))
+    lr = float(overrides.get("optimizer.lr", BEST[optimizer][1]))
     noise = random.Random(f"{task} {overrides} {final}")
     shared = random.Random(f"{task} {seed}").gauss(0, 0.25)
     if final is None:
-        speed, best = _BEST[optimizer]
+        speed, best = BEST[optimizer]
         away = abs(math.log10(lr / best))
         final = math.exp(-speed * (1 - 0.25 * away) + shared + noise.gauss(0, 0.05))
     last = steps if end is None else end
@@ -150,7 +150,7 @@ def write_sweep(
                 "scheduler": str(overrides.get("scheduler", "none")),
                 "param_groups": "none",
                 "seed": int(overrides.get("seed", 0)),
-                "lr": float(overrides.get("optimizer.lr", _BEST[optimizer][1])),
+                "lr": float(overrides.get("optimizer.lr", BEST[optimizer][1])),
             }
         )
     command = "python train.py -m " + " ".join(

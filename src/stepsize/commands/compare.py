@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> Path:
     for module in arguments.columns:
         importlib.import_module(module)
     out = arguments.out or _default_folder(arguments.folders)
-    return write_report(arguments.folders, out, baseline=arguments.baseline)
+    return write_report(arguments.folders, out, baseline=arguments.baseline).page
 
 
 def _default_folder(folders: list[Path]) -> Path:

@@ -1,184 +1,191 @@
-"""The answer for one task in sentences: the best setting, by how much, and how surely."""
+"""The answer of sweeps: what is judged, each setting, the comparisons, and the conclusion.
+
+One object, which the page, ``report.md``, the terminal and TensorBoard render and
+:mod:`stepsize.report.answer_file` writes as ``answer.json``.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from stepsize.report.task import LEVEL, Entry, TaskComparison, edge_sentence, lr_curves
-from stepsize.report.wording import code, count, listed, number, steps, times
-from stepsize.stats.paired import Paired
+from stepsize.report.conclusion import Conclusion, conclude
+from stepsize.report.differences import Difference, adjusted_p, differences
+from stepsize.report.labels import Setting, name_settings
+from stepsize.report.read import RunRow, Sweep
+from stepsize.report.task import (
+    Entry,
+    Measure,
+    TaskComparison,
+    check_baseline,
+    choose_baseline,
+    compare_tasks,
+)
+from stepsize.report.wording import count, listed
+from stepsize.stats.max_t import EXACT_UP_TO
 
-_UNINFORMATIVE = 1e3  # ratio of an interval's ends
+_MOST_LINES = 3  # of the answer in the terminal
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The conclusion of a task.
+class TaskAnswer:
+    """The answer for one task.
 
     Attributes:
-        headline: the best setting, in one sentence; Markdown.
-        sentences: its mean, and the settings from which it differs significantly.
-        caveats: limits of the conclusion.
+        comparison: its settings with their runs and estimates.
+        baseline: the setting that the others are compared with; None without another one.
+        differences: each other method's best setting compared with the baseline.
+        against_best: likewise, compared with the best setting.
+        conclusion: the answer in sentences.
     """
 
-    headline: str
-    sentences: tuple[str, ...]
-    caveats: tuple[str, ...]
+    comparison: TaskComparison
+    baseline: Entry | None
+    differences: tuple[Difference, ...]
+    against_best: tuple[Difference, ...]
+    conclusion: Conclusion
 
+    @property
+    def task(self) -> str:
+        """Its name."""
+        return self.comparison.task
 
-def answer(comparison: TaskComparison) -> Answer:
-    """Conclude which hyperparameter setting is best on a task, and how sure it is."""
-    known = comparison.known
-    if not known:
-        return Answer("No run completed or diverged, so there is no answer.", (), _lost(comparison))
-    best = known[0]
-    caveats = _caveats(comparison)
-    if not math.isfinite(best.median):
-        tried = count(len(known), "setting")
-        return Answer(f"In each setting at least half of the runs diverged ({tried}).", (), caveats)
-    middle = "median " if best.n > 1 else ""
-    place = f"{middle}{best.measure.tag} {number(best.median)} after {steps(best.steps)} steps"
-    if len(known) == 1:
-        headline = f"There is only one setting, `{best.setting.label}`: it ends at {place}."
-        return Answer(headline, (_mean(best, comparison),), caveats)
-    word = "lowest" if comparison.measure.mode == "min" else "highest"
-    headline = f"`{best.setting.label}` ends {word}: {place}."
-    return Answer(headline, (_mean(best, comparison), *_others(best, comparison)), caveats)
+    @property
+    def measure(self) -> Measure:
+        """The metric that ranks the settings."""
+        return self.comparison.measure
 
+    @property
+    def ranked_by(self) -> str:
+        """What ranks the settings, in one or two sentences."""
+        tag, runs = self.measure.tag, self.comparison.runs
+        what = f"the gap to the optimum, `{tag}`," if self.measure.is_gap else f"`{tag}`"
+        better = "smaller" if self.measure.mode == "min" else "larger"
+        known = any(run.optimum is not None for run in runs)
+        unknown = "" if known else " The optimum of this task is not known."
+        stage = " Only runs on fresh seeds count." if self.comparison.two_stages else ""
+        return f"Ranked by {what} at the end of the run; {better} is better.{unknown}{stage}"
 
-def _mean(best: Entry, comparison: TaskComparison) -> str:
-    if best.n == 1:
-        return "There is one seed, so there is no interval, and the order may be chance."
-    if not comparison.seed_matters:
+    @property
+    def pairing(self) -> str:
+        """What the settings are compared with, and what their runs have in common at a seed."""
+        assert self.baseline is not None
+        common = " with equal initial weights and batches"
         return (
-            f"Its {best.n} seeds end at the same value, so the seed has no effect. The order is "
-            "exact for this task and this initial point, and says nothing about others."
+            f"Each setting against `{self.baseline.setting.label}`, paired by seed"
+            f"{'' if self.comparison.other_starts else common}."
         )
-    if best.mean is None:
-        return f"{best.count('diverged')} of its {best.n} seeds diverged, so no mean is given."
-    kind = "geometric mean" if best.measure.log else "mean"
-    wide = best.measure.log and best.mean.high > _UNINFORMATIVE * best.mean.low
-    return (
-        f"Over {best.n} seeds the {kind} is {number(best.mean.center)} (95% interval "
-        f"{number(best.mean.low)} to {number(best.mean.high)})."
-        + (" The interval is too wide to be useful: more seeds are needed." if wide else "")
+
+    @property
+    def test(self) -> str:
+        """The test and the intervals of the comparisons, in a few sentences."""
+        shown = (*self.differences, *self.against_best)
+        ratios = all(difference.pair.scale == "ratio" for difference in shown)
+        mean = "logarithm of the ratio" if ratios else "difference"
+        seeds = {seed for entry in self.comparison.known for seed in entry.finals}
+        kind = "exact" if len(seeds) <= EXACT_UP_TO else "sampled"
+        pairs = math.comb(len(self.comparison.known), 2)
+        adjusted = (
+            f", adjusted for all {pairs} pairs (step-down max-T, Romano and Wolf 2005)"
+            if pairs > 1
+            else ""
+        )
+        diverged = any(difference.pair.lost_to_divergence for difference in shown)
+        lost = " A diverged run counts as the largest finite difference." if diverged else ""
+        return (
+            f"p is that of the {kind} two-sided sign-flip test of the mean {mean}{adjusted}. "
+            f"The interval is Student's t, for one comparison.{lost}"
+        )
+
+
+@dataclass(frozen=True)
+class SweepAnswer:
+    """The answer of one sweep or of several.
+
+    Attributes:
+        sweeps: those that were read.
+        rows: their runs.
+        settings: the hyperparameter setting of each run.
+        tasks: the answer for each task, in the order of the runs.
+        wanted: the baseline that was asked for; None for the usual one.
+    """
+
+    sweeps: tuple[Sweep, ...]
+    rows: tuple[RunRow, ...]
+    settings: tuple[Setting, ...]
+    tasks: tuple[TaskAnswer, ...]
+    wanted: str | None
+
+    @property
+    def title(self) -> str:
+        """The names of the sweeps."""
+        return listed([sweep.name for sweep in self.sweeps])
+
+    @cached_property
+    def facts(self) -> list[str]:
+        """Numbers of runs, settings, seeds and statuses."""
+        statuses = Counter(run.status for run in self.rows)
+        comparisons = [task.comparison for task in self.tasks]
+        settings = {entry.setting for c in comparisons for entry in (*c.entries, *c.tuning)}
+        return [
+            count(len(self.rows), "run"),
+            count(len(settings), "setting"),
+            count(len({run.seed for run in self.rows}), "seed"),
+            *([count(len(self.tasks), "task")] if len(self.tasks) > 1 else []),
+            *(f"{amount:,} {status}" for status, amount in statuses.most_common()),
+        ]
+
+    @cached_property
+    def short(self) -> list[str]:
+        """The answer in three lines at most; Markdown."""
+        if len(self.tasks) == 1:
+            conclusion = self.tasks[0].conclusion
+            parts = (conclusion.headline, conclusion.certainty, conclusion.fastest)
+            return [part for part in parts if part]
+        lines = [f"{task.task}: {task.conclusion.headline}" for task in self.tasks]
+        if len(lines) <= _MOST_LINES:
+            return lines
+        more = len(lines) - _MOST_LINES + 1
+        return [*lines[: _MOST_LINES - 1], f"The report answers for {more} more tasks."]
+
+
+def answer_sweeps(sweeps: Sequence[Sweep], baseline: str | None = None) -> SweepAnswer:
+    """Rank and compare the settings of sweeps, and conclude.
+
+    Args:
+        sweeps: at least one.
+        baseline: a setting's label, a method, or a value of what varies, with which the others are
+            compared. None: the sweeps' own baseline, or a usual one.
+
+    Raises:
+        ValueError: an unknown baseline.
+    """
+    rows = [run for sweep in sweeps for run in sweep.runs]
+    settings = name_settings(rows)
+    comparisons = compare_tasks(rows, settings)
+    check_baseline(comparisons, baseline)
+    wanted = baseline or next((sweep.baseline for sweep in sweeps if sweep.baseline), None)
+    return SweepAnswer(
+        sweeps=tuple(sweeps),
+        rows=tuple(rows),
+        settings=tuple(settings),
+        tasks=tuple(answer_task(comparison, wanted) for comparison in comparisons),
+        wanted=wanted,
     )
 
 
-def _others(best: Entry, comparison: TaskComparison) -> tuple[str, ...]:
-    known = comparison.known
-    if not comparison.seed_matters:
-        same = [e.setting.label for e in known[1:] if e.median == best.median]
-        return (f"The value of {listed(code(same))} is equal.",) if same else ()
-    second = f"The second is `{known[1].setting.label}` with {number(known[1].median)}."
-    compared = comparison.against(best)
-    seeds = min(pair.n for pair, _ in compared.values())
-    least_p = 2 / 2**seeds
-    if best.n == 1:
-        return (second,)
-    if least_p > LEVEL:
-        return (
-            f"With {count(seeds, 'common seed')} no difference can be significant at 5%: the "
-            f"smallest possible p is {least_p:.2g}. Use 6 seeds or more.",
-            second,
-        )
-    worse = [
-        label
-        for label, (pair, p) in compared.items()
-        if comparison.claims(pair, p) and pair.verdict == "worse"
-    ]
-    equal = [label for label in compared if label not in worse]
-    sentences = []
-    if equal:
-        sentences.append(f"It does not differ significantly from {listed(code(equal))}.")
-    if worse:
-        whom = f"the other {len(worse)}" if len(worse) > 6 else listed(code(worse))
-        whom = "all others" if not equal and len(worse) > 1 else whom
-        nearest = f" than the closest, `{worse[0]}`" if len(worse) > 1 else ""
-        by = _by(compared[worse[0]][0], comparison.measure.mode, nearest)
-        sentences.append(f"It is significantly better than {whom}: {by}.")
-    elif least_p * len(compared) > LEVEL:
-        sentences.append(
-            f"With {count(seeds, 'common seed')} and {len(compared)} comparisons no difference can "
-            f"be significant at 5%: the smallest possible p is {least_p * len(compared):.2g}. Use "
-            "more seeds."
-        )
-    return tuple(sentences)
-
-
-def _by(pair: Paired, mode: str, nearest: str) -> str:
-    """How much better the best is than the other setting of the pair."""
-    if pair.ratio_or_difference is None or pair.low is None or pair.high is None:
-        return f"at {pair.losses} of {pair.n} seeds{nearest}, where a diverged run is the worst"
-    if pair.scale == "difference":
-        low, high = sorted((abs(pair.low), abs(pair.high)))
-        word = "lower" if mode == "min" else "higher"
-        amount = number(abs(pair.ratio_or_difference))
-        return f"{amount} {word}{nearest} (95% interval {number(low)} to {number(high)})"
-    return times(1 / pair.ratio_or_difference, (1 / pair.high, 1 / pair.low), mode, nearest)
-
-
-def _caveats(comparison: TaskComparison) -> tuple[str, ...]:
-    known = comparison.known
-    found = [*_lost(comparison)]
-    if comparison.two_stages:
-        found.append(
-            f"The settings were selected among {len(comparison.tuning)} on other seeds, so there "
-            "is no selection bias."
-        )
-    elif len(comparison.leaders) < len(comparison.entries) and comparison.seed_matters:
-        found.append(
-            f"Each method is shown at the best of its settings ({len(comparison.entries)} in all). "
-            "The same seeds selected them, so all values are optimistic (selection bias). New "
-            "seeds give unbiased values."
-        )
-    elif len(known) > 2 and comparison.seed_matters and known[0].n > 1:
-        found.append(
-            f"The same seeds selected the best of {len(known)}, so its value is optimistic "
-            "(selection bias)."
-        )
-    edge = edge_sentence(lr_curves(comparison.tuning))
-    found += [edge] if edge else []
-    found += _unequal(comparison)
-    if comparison.repeats:
-        runs = count(comparison.repeats, "run repeats", "runs repeat")
-        found.append(f"{runs} others of this comparison, and are not counted.")
-    return tuple(found)
-
-
-def _lost(comparison: TaskComparison) -> tuple[str, ...]:
-    counts = Counter(run.status for run in comparison.runs)
-    found = []
-    if counts["diverged"]:
-        runs = count(counts["diverged"], "run diverged and counts", "runs diverged and count")
-        found.append(f"{runs} as infinitely bad in medians and ranks.")
-    unknown = [f"{counts[s]} {s}" for s in ("failed", "interrupted", "missing") if counts[s]]
-    if unknown:
-        found.append(f"Runs without a final value are not counted in n: {listed(unknown)}.")
-    return tuple(found)
-
-
-def _unequal(comparison: TaskComparison) -> list[str]:
-    """Warnings about settings, seeds and steps that differ in number."""
-    numbers = {
-        "settings": Counter(entry.setting.method for entry in comparison.tuning),
-        "seeds": {entry.setting.label: len(entry.runs) for entry in comparison.entries},
-        "steps": {e.setting.label: e.steps for e in comparison.known if math.isfinite(e.median)},
-    }
-    return [
-        f"Unequal numbers of {noun}: {_by_number(amounts)}."
-        for noun, amounts in numbers.items()
-        if len(set(amounts.values())) > 1
-    ]
-
-
-def _by_number(amounts: Mapping[str, int]) -> str:
-    groups: dict[int, list[str]] = {}
-    for name, amount in amounts.items():
-        groups.setdefault(amount, []).append(f"`{name}`")
-    return "; ".join(
-        f"{amount:,} for {listed(names, maximum=4)}" for amount, names in sorted(groups.items())
+def answer_task(comparison: TaskComparison, baseline: str | None = None) -> TaskAnswer:
+    """Compare the settings of a task with the baseline and with the best one, and conclude."""
+    known, adjusted = comparison.known, adjusted_p(comparison)
+    chosen = choose_baseline(comparison, baseline)
+    against_best = differences(comparison, known[0], adjusted) if known else ()
+    return TaskAnswer(
+        comparison=comparison,
+        baseline=chosen,
+        differences=differences(comparison, chosen, adjusted) if chosen else (),
+        against_best=against_best,
+        conclusion=conclude(comparison, against_best),
     )

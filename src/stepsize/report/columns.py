@@ -24,14 +24,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from stepsize.report.answer import TaskAnswer
 from stepsize.report.document import Table
-from stepsize.report.labels import Setting, grid_of, shown_number, varied_overrides
+from stepsize.report.labels import LR, Setting, grid_of, shown_number, varied_overrides
 from stepsize.report.line_styles import Look
-from stepsize.report.read import RunRow, Sweep
+from stepsize.report.read import STATUSES, RunRow, Sweep
 from stepsize.report.task import Entry, TaskComparison
 from stepsize.report.wording import NOTHING, bounds, listed, number, p_value, seconds, steps
 from stepsize.stats.intervals import median_quartiles
-from stepsize.stats.paired import Paired
 
 _MAX_VALUES = 12  # of one key in the table of the grid
 _MAX_PROBLEMS = 40  # rows in the table of runs that did not complete
@@ -85,10 +85,20 @@ def _count(status: str, shown: bool = False) -> Column:
     )
 
 
+def _is_rounding(entry: Entry) -> bool:
+    return 0 < entry.at_rounding == entry.n
+
+
+def _center(entry: Entry) -> str | float | None:
+    if _is_rounding(entry):
+        return f"<{entry.measure.floor:.1e}"
+    return entry.mean.center if entry.mean else None
+
+
 def _mean(title: str, interval: str, log: bool) -> Column:
     return Column(
         title,
-        of_setting=lambda entry: entry.mean.center if entry.mean else None,
+        of_setting=_center,
         legend=f"If a run diverged, no mean is given. The interval is {interval}.",
         shown=lambda comparison: comparison.measure.log == log,
     )
@@ -108,17 +118,50 @@ def _target_legend(comparison: TaskComparison) -> str:
     return f"Hits are the runs that met the target: {listed(sorted(named))}."
 
 
+def _lr(entry: Entry) -> str:
+    """The learning rates of the runs; a dash for an optimizer without one."""
+    lrs = {run.lr for run in entry.runs}
+    return listed([NOTHING if lr is None else shown_number(str(lr)) for lr in lrs], maximum=2)
+
+
+def _lr_is_hidden(comparison: TaskComparison) -> bool:
+    """Whether settings differ in learning rates that their labels do not show."""
+    lrs = {run.lr for entry in comparison.entries for run in entry.runs}
+    return len(lrs) > 1 and not any(LR in dict(e.setting.values) for e in comparison.entries)
+
+
+def _has_spread(comparison: TaskComparison) -> bool:
+    return comparison.seed_matters and any(entry.n > 1 for entry in comparison.entries)
+
+
+_N = Column(
+    "n",
+    of_setting=lambda entry: str(entry.n),
+    legend="n is the number of seeds whose run completed or diverged.",
+)
+_INTERVAL = Column(
+    "95% interval\nof the mean",
+    of_setting=lambda entry: NOTHING if _is_rounding(entry) else bounds(entry.mean),
+    shown=lambda comparison: comparison.seed_matters,
+)
+_HITS = Column("hits", of_setting=_hits, legend=_target_legend, shown=_has_target)
+_TARGET_STEPS = Column(
+    "steps to\ntarget",
+    attrgetter("target_steps"),
+    lambda entry: steps(entry.median_target_steps),
+    legend="Steps to target are the median; a miss counts as infinite.",
+    csv="target_steps",
+    shown=_has_target,
+)
+
 # The first column of every table is the hyperparameter setting.
 COLUMNS: list[Column] = [
     *_for_csv("sweep", "run", "stage", "status", "reason", "task", "optimizer", "scheduler"),
     *_for_csv("param_groups", "seed", "lr"),
-    Column(
-        "n",
-        of_setting=lambda entry: str(entry.n),
-        legend="n is the number of seeds whose run completed or diverged.",
-    ),
+    Column("lr", of_setting=_lr, shown=_lr_is_hidden),
+    _N,
     _count("diverged", shown=True),
-    _count("failed", shown=True),
+    _count("failed"),
     _count("interrupted"),
     _count("missing"),
     *_for_csv("steps", "monitor", "mode", "objective", "optimum"),
@@ -129,10 +172,12 @@ COLUMNS: list[Column] = [
     ),
     _mean("final\ngeo. mean", "Student's t interval, computed from the logarithms", log=True),
     _mean("final\nmean", "Student's t interval", log=False),
+    _INTERVAL,
     Column(
-        "95% interval\nof the mean",
-        of_setting=lambda entry: bounds(entry.mean),
-        shown=lambda comparison: comparison.seed_matters,
+        "worst\nseed",
+        of_setting=attrgetter("worst"),
+        legend="The worst seed shows how much the seed matters.",
+        shown=_has_spread,
     ),
     Column(
         "best\nmedian",
@@ -140,15 +185,8 @@ COLUMNS: list[Column] = [
         legend="Best is the best value during a run.",
     ),
     *_for_csv("target_metric", "target_value"),
-    Column("hits", of_setting=_hits, legend=_target_legend, shown=_has_target),
-    Column(
-        "steps to\ntarget",
-        attrgetter("target_steps"),
-        lambda entry: steps(entry.median_target_steps),
-        legend="Steps to target are the median; a miss counts as infinite.",
-        csv="target_steps",
-        shown=_has_target,
-    ),
+    _HITS,
+    _TARGET_STEPS,
     Column(
         "time",
         attrgetter("seconds"),
@@ -199,13 +237,11 @@ def _table(
 
 
 def main_tags(runs: Sequence[RunRow]) -> list[str]:
-    """The tags of losses, gaps and scores; not of norms and learning rates."""
-    tags = dict.fromkeys(tag for run in runs for tag in run.metrics)
-    return [
-        tag
-        for tag in tags
-        if tag.split("/")[0] in ("train", "val", "test") and tag != "train/log10_gap"
-    ]
+    """The tags of losses, gaps, scores and whatever a module logs itself.
+
+    Norms and learning rates are no results: ``result.json`` does not have them.
+    """
+    return list(dict.fromkeys(tag for run in runs for tag in run.metrics))
 
 
 def _final(tag: str) -> Column:
@@ -253,43 +289,43 @@ def write_results(file: Path, rows: Sequence[RunRow], settings: Sequence[Setting
             table.writerow([setting.label, *values, *map(given.get, keys)])
 
 
-def differences_table(
-    comparison: TaskComparison,
-    pairs: Mapping[str, tuple[Paired, float | None]],
-    looks: Mapping[str, Look],
-) -> Table:
+def differences_table(answer: TaskAnswer, looks: Mapping[str, Look]) -> Table:
     """One row per hyperparameter setting that is compared with the baseline."""
-    ratio = all(pair.scale == "ratio" for pair, _ in pairs.values())
+    differences, seed_matters = answer.differences, answer.comparison.seed_matters
+    ratio = all(difference.pair.scale == "ratio" for difference in differences)
     titles = [
         "setting", "n", "ratio" if ratio else "difference", "95% interval", "seeds\nwon",
-        "p\n(Holm)", "verdict",
+        "p\n(adjusted)", "verdict",
     ]  # fmt: skip
     rows = [
         [
-            label,
-            str(pair.n),
-            number(pair.ratio_or_difference),
-            bounds(pair) if comparison.seed_matters else NOTHING,
-            f"{pair.wins}/{pair.n}",
-            p_value(adjusted) if comparison.seed_matters else NOTHING,
-            verdict(comparison, pair, adjusted),
+            difference.setting,
+            str(difference.pair.n),
+            number(difference.pair.ratio_or_difference),
+            bounds(difference.pair) if seed_matters else NOTHING,
+            f"{difference.pair.wins}/{difference.pair.n}",
+            p_value(difference.p) if seed_matters else NOTHING,
+            f"**{difference.verdict}**" if difference.significant else difference.verdict,
         ]
-        for label, (pair, adjusted) in pairs.items()
+        for difference in differences
     ]
-    return Table(titles, rows, "lrrrrrl", [looks.get(label) for label in pairs])
+    return Table(titles, rows, "lrrrrrl", [looks.get(d.setting) for d in differences])
 
 
-def verdict(comparison: TaskComparison, pair: Paired, adjusted: float | None) -> str:
-    """What can be claimed of a comparison, adjusted for all comparisons of the table."""
-    if pair.verdict == "identical":
-        return "identical"
-    if not comparison.seed_matters:
-        return "exact: the seed has no effect"
-    if pair.n == 0:
-        return "no common seed"
-    if pair.verdict in ("better", "worse") and not comparison.claims(pair, adjusted):
-        return "not significant after Holm's correction"
-    return f"**{pair.verdict}**" if comparison.claims(pair, adjusted) else pair.verdict
+def short_table(answer: TaskAnswer) -> Table:
+    """The judged metric of each method's best setting, the best first: for a terminal."""
+    comparison = answer.comparison
+    tag = comparison.measure.tag
+    columns = [
+        _N,
+        *(_count(status) for status in STATUSES[1:]),
+        Column(f"median\n{tag}", of_setting=attrgetter("median")),
+        _INTERVAL,
+        _HITS,
+        _TARGET_STEPS,
+    ]
+    shown = [column for column in columns if column.shown(comparison)]
+    return _table(shown, comparison.leaders, {}, strong=len(comparison.leaders) > 1)
 
 
 def grid_table(runs: Sequence[RunRow]) -> Table:

@@ -11,10 +11,10 @@ import numpy as np
 
 from stepsize.config.schema import larger_is_better
 from stepsize.loggers.event_file import remove_run, write_event_file
+from stepsize.report.answer import SweepAnswer
 from stepsize.report.curves import CurveReader, Curves, on_grid, worst
-from stepsize.report.labels import name_settings
-from stepsize.report.read import RunRow, Sweep
-from stepsize.report.task import Entry, compare_tasks
+from stepsize.report.read import RunRow
+from stepsize.report.task import Entry
 from stepsize.stats.intervals import quantiles
 
 _PREFIX = "median"
@@ -24,7 +24,7 @@ _LONGEST = 200  # bytes; file systems take 255
 _NEUTRAL = ("lr/", "grad_norm/", "update_ratio/")
 
 
-def write_aggregates(sweeps: Sequence[Sweep], out: Path, curves: CurveReader) -> None:
+def write_aggregates(answer: SweepAnswer, out: Path, curves: CurveReader) -> None:
     """Write a TensorBoard run of medians and quartiles per hyperparameter setting.
 
     A tag of the single runs has the median over seeds, as long as it is finite. The tags
@@ -34,13 +34,13 @@ def write_aggregates(sweeps: Sequence[Sweep], out: Path, curves: CurveReader) ->
     if every hyperparameter setting has one seed. Earlier medians in ``out`` are removed.
 
     Args:
-        sweeps: at least one.
+        answer: of the sweeps.
         out: the report's folder.
         curves: reads a run's curves.
     """
     for old in out.glob(f"{_PREFIX} *"):
         remove_run(old)
-    entries = dict(_named_entries(sweeps))
+    entries = dict(_named_entries(answer))
     if not any(len(_finished(entry)) > 1 for entry in entries.values()):
         return
     from torch.utils.tensorboard.summary import custom_scalars
@@ -96,10 +96,9 @@ def aggregate(runs: Sequence[RunRow], curves_of: CurveReader) -> Curves:
     return {tag: curve for tag, curve in found.items() if len(curve[0])}
 
 
-def _named_entries(sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Entry]]:
+def _named_entries(answer: SweepAnswer) -> Iterator[tuple[str, Entry]]:
     """The report's hyperparameter settings by the names of their folders."""
-    rows = [run for sweep in sweeps for run in sweep.runs]
-    comparisons = compare_tasks(rows, name_settings(rows))
+    comparisons = [task.comparison for task in answer.tasks]
     for comparison in comparisons:
         task = [comparison.task] if len(comparisons) > 1 else []
         tuning = comparison.tuning if comparison.two_stages else ()

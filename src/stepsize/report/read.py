@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stepsize.config.schema import RECIPE_GROUPS
+from stepsize.config.schema import RECIPE_GROUPS, larger_is_better
 
 STATUSES = ("completed", "diverged", "failed", "interrupted", "missing")
 
@@ -92,6 +92,19 @@ class RunRow:
         if self.target is None or not self.finished:
             return None
         return float("inf") if self.target.steps is None else float(self.target.steps)
+
+    @property
+    def ends_at_target(self) -> bool | None:
+        """Whether the final value meets the target; None without a target or a final value."""
+        if self.target is None or not self.finished:
+            return None
+        if self.status == "diverged":
+            return False
+        final = self.metrics.get(self.target.metric, {}).get("final")
+        if final is None:
+            return None
+        larger = larger_is_better(self.target.metric, self.monitor, self.mode)
+        return final >= self.target.value if larger else final <= self.target.value
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""Writes the report of sweeps: HTML, Markdown, ``results.csv``, figures and medians."""
+"""Writes the report of sweeps: HTML, Markdown, ``answer.json``, ``results.csv``, figures."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from stepsize.report.answer import answer
+from stepsize.report.answer import SweepAnswer, answer_sweeps
+from stepsize.report.answer_file import write_answer
 from stepsize.report.chapters import TaskChapters, profile_parts, run_parts
 from stepsize.report.columns import write_results
 from stepsize.report.curves import CurveReader, cached_curves
@@ -20,20 +21,30 @@ from stepsize.report.document import (
     render_page,
 )
 from stepsize.report.figures.panel import write_png
-from stepsize.report.labels import Setting, name_settings
 from stepsize.report.line_styles import looks
 from stepsize.report.medians import write_aggregates
-from stepsize.report.read import RunRow, Sweep, read_sweep
-from stepsize.report.task import TaskComparison, check_baseline, compare_tasks
-from stepsize.report.wording import count, listed
+from stepsize.report.read import read_sweep
 from stepsize.run.atomic import replacing
 
 
-def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = None) -> Path:
-    """Write one report of several sweeps: ``report.html``, ``report.md``, ``results.csv`` and PNGs.
+@dataclass(frozen=True)
+class Report:
+    """A written report.
 
-    TensorBoard runs of the medians over seeds go beside them. Figures of an earlier report in the
-    same folder are removed.
+    Attributes:
+        page: path of ``report.html``.
+        answer: what it says.
+    """
+
+    page: Path
+    answer: SweepAnswer
+
+
+def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = None) -> Report:
+    """Write one report of several sweeps: page, Markdown, answer, results, PNGs.
+
+    TensorBoard runs of the settings go beside them. Figures of an earlier report in the same folder
+    are removed.
 
     Args:
         folders: of sweeps or of single runs; at least one.
@@ -41,30 +52,26 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
         baseline: a setting's label, a method, or a value of what varies, with which the others are
             compared. None: the sweeps' own baseline, or a usual one.
 
-    Returns:
-        The path of ``report.html``.
-
     Raises:
         ValueError: a folder without runs, or an unknown baseline.
     """
     different = {folder.resolve(): folder for folder in folders}
-    sweeps = [read_sweep(folder) for folder in different.values()]
-    rows = [run for sweep in sweeps for run in sweep.runs]
-    settings = name_settings(rows)
-    curves_of = cached_curves()
-    document = _document(sweeps, settings, curves_of, baseline)
+    answer = answer_sweeps([read_sweep(folder) for folder in different.values()], baseline)
     out.mkdir(parents=True, exist_ok=True)
-    write_results(out / "results.csv", rows, settings)
+    write_answer(out / "answer.json", answer)
+    write_results(out / "results.csv", answer.rows, answer.settings)
+    curves_of = cached_curves()
+    document = _document(answer, curves_of, out)
     for old in out.glob("*.png"):
         old.unlink()
     for figure in _figures(part for chapter in document.chapters for part in chapter.parts):
         write_png([figure.wide] if figure.wide else figure.panels, out / f"{figure.name}.png")
-    write_aggregates(sweeps, out, curves_of)
+    write_aggregates(answer, out, curves_of)
     pages = {"report.md": render_markdown(document), "report.html": render_page(document)}
     for name, text in pages.items():
         with replacing(out / name) as part:  # a sweep may be killed while it writes
             part.write_text(text, "utf-8")
-    return out / "report.html"
+    return Report(out / "report.html", answer)
 
 
 def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
@@ -75,39 +82,20 @@ def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
             yield from _figures(part.parts)
 
 
-def _document(
-    sweeps: Sequence[Sweep],
-    settings: Sequence[Setting],
-    curves_of: CurveReader,
-    baseline: str | None,
-) -> Document:
-    rows = [run for sweep in sweeps for run in sweep.runs]
-    comparisons = compare_tasks(rows, settings)
-    check_baseline(comparisons, baseline)
-    wanted = baseline or next((sweep.baseline for sweep in sweeps if sweep.baseline), None)
-    by_method = looks(settings)
+def _document(answer: SweepAnswer, curves_of: CurveReader, out: Path) -> Document:
+    by_method = looks(answer.settings)
     chapters = [
         chapter
-        for comparison in comparisons
-        for chapter in TaskChapters(comparison, curves_of, by_method, wanted).chapters()
+        for task in answer.tasks
+        for chapter in TaskChapters(task, curves_of, by_method, answer.wanted).chapters()
     ]
-    profiles = Chapter("Performance profiles", list(profile_parts(comparisons, by_method)))
+    profiles = list(profile_parts([task.comparison for task in answer.tasks], by_method))
+    if profiles:
+        chapters.append(Chapter("Performance profiles", profiles))
+    headlines = [(task.task, task.conclusion.headline) for task in answer.tasks]
     return Document(
-        title=listed([sweep.name for sweep in sweeps]),
-        facts=_facts(rows, comparisons),
-        answers=[(comparison.task, answer(comparison)) for comparison in comparisons],
-        chapters=[*chapters, profiles, Chapter("What was run", list(run_parts(sweeps)))],
+        title=answer.title,
+        facts=answer.facts,
+        headlines=headlines if len(headlines) > 1 else [],
+        chapters=[*chapters, Chapter("What was run", list(run_parts(answer, out)))],
     )
-
-
-def _facts(rows: Sequence[RunRow], comparisons: Sequence[TaskComparison]) -> list[str]:
-    statuses = Counter(run.status for run in rows)
-    settings = {entry.setting for c in comparisons for entry in (*c.entries, *c.tuning)}
-    tasks = len(comparisons)
-    return [
-        count(len(rows), "run"),
-        count(len(settings), "setting"),
-        count(len({run.seed for run in rows}), "seed"),
-        *([count(tasks, "task")] if tasks > 1 else []),
-        *(f"{amount:,} {status}" for status, amount in statuses.most_common()),
-    ]

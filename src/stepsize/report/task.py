@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from typing import Literal
 
 import numpy as np
 
+from stepsize.config.schema import larger_is_better
 from stepsize.report.curves import worst
 from stepsize.report.labels import Setting, shown_number
 from stepsize.report.read import RunRow
-from stepsize.report.wording import listed
+from stepsize.report.repeats import without_repeats
+from stepsize.report.wording import count, listed
 from stepsize.stats.intervals import (
     Interval,
     log_mean_interval,
@@ -23,10 +26,13 @@ from stepsize.stats.intervals import (
     median_steps,
     rounding_floor,
 )
-from stepsize.stats.paired import Paired, holm, paired
 
 LEVEL = 0.05
 GAP = "train/gap"
+# What decides initial weights, batches, objective and precision, beside the seed.
+_OTHER_STARTS = (
+    "data", "model", "resume", "ckpt_path", "trainer.precision", "trainer.accumulate_grad_batches",
+)  # fmt: skip
 _USUAL_BASELINES = ("adam", "no schedule", "no groups", "sgd")
 
 
@@ -58,6 +64,7 @@ class TaskComparison:
             sweep of two stages those of the first.
         two_stages: whether other seeds selected the settings than rank them.
         repeats: number of runs that repeat others and do not count.
+        unequal_repeats: number of runs that ended at other values than the run that they repeat.
     """
 
     task: str
@@ -66,6 +73,7 @@ class TaskComparison:
     tuning: tuple[Entry, ...]
     two_stages: bool
     repeats: int
+    unequal_repeats: int = 0
 
     @cached_property
     def leaders(self) -> tuple[Entry, ...]:
@@ -87,30 +95,16 @@ class TaskComparison:
         return not several or any(len(set(values)) > 1 for values in several)
 
     @property
+    def other_starts(self) -> list[str]:
+        """The keys that vary and may change initial weights, batches or the objective."""
+        keys = {key for entry in self.entries for key, _ in entry.setting.values}
+        return sorted(k for k in keys if {k, re.split(r"[./]", k)[0]} & {*_OTHER_STARTS})
+
+    @property
     def runs(self) -> list[RunRow]:
         """All runs of either stage that count."""
         rows = {run.folder: run for entry in (*self.entries, *self.tuning) for run in entry.runs}
         return list(rows.values())
-
-    def against(self, baseline: Entry) -> dict[str, tuple[Paired, float | None]]:
-        """Each other leader paired with ``baseline`` by seed, and its p after Holm's correction.
-
-        The seed of a failed, interrupted or missing run is not paired.
-        """
-        pairs = {
-            entry.setting.label: paired(
-                entry.finals, baseline.finals, mode=self.measure.mode, floor=self.measure.floor
-            )
-            for entry in self.known
-            if entry is not baseline
-        }
-        adjusted = holm({label: pair.p for label, pair in pairs.items() if pair.p is not None})
-        return {label: (pair, adjusted.get(label)) for label, pair in pairs.items()}
-
-    def claims(self, pair: Paired, adjusted: float | None) -> bool:
-        """Whether a difference is significant at 5% after Holm's correction."""
-        differs = pair.verdict in ("better", "worse")
-        return self.seed_matters and differs and adjusted is not None and adjusted <= LEVEL
 
 
 @dataclass(frozen=True)
@@ -122,12 +116,14 @@ class Measure:
         mode: whether a smaller ("min") or a larger ("max") value is better.
         log: whether values are compared by their ratios.
         floor: of the gap: smaller values are rounding errors; 0 for any other metric.
+        caveat: why this metric ranks the task, where the runs ask for different ones.
     """
 
     tag: str
     mode: Literal["min", "max"]
     log: bool
     floor: float
+    caveat: str | None = None
 
     @property
     def is_gap(self) -> bool:
@@ -141,12 +137,15 @@ class Measure:
     def of(self, run: RunRow, which: str) -> float | None:
         """The "final" or "best" value of a run.
 
-        It is infinitely bad for a diverged run, and None for a run that is not finished.
+        It is infinitely bad for a diverged run, and None for a run that is not finished or has not
+        logged the metric.
         """
-        if not run.finished or (run.metrics and self.tag not in run.metrics):
+        if run.status == "diverged":
+            return worst(self.mode)
+        if run.status != "completed" or self.tag not in run.metrics:
             return None
-        value = run.metrics.get(self.tag, {}).get(which)
-        return worst(self.mode) if run.status == "diverged" or value is None else value
+        value = run.metrics[self.tag].get(which)
+        return worst(self.mode) if value is None else value
 
 
 @dataclass(frozen=True)
@@ -230,14 +229,41 @@ class Entry:
 
     @property
     def order(self) -> tuple[float, ...]:
-        """A key for sorting: the best first, settings without a value last."""
-        if not self.quartiles:
-            return (1.0, 0.0, 0.0, 0.0)
+        """A key for sorting: the best first, settings without a value last.
+
+        By the median; ties by the quartile on the bad side, then by the worst seed, then by the
+        smaller learning rate. Gaps below the rounding error are equal. The report and the final
+        stage of a sweep rank by this key alone.
+        """
+        if not self.finals:
+            return (1.0,)
         sign = 1.0 if self.measure.mode == "min" else -1.0
-        mean = self.mean.center if self.mean else worst("min") * sign
-        low, median, high = self.quartiles
-        outer = high if self.measure.mode == "min" else low
-        return (0.0, sign * median, sign * outer, sign * mean)
+        losses = sign * self.measure.above_floor(np.array(list(self.finals.values())))
+        _, median, upper = median_quartiles(losses)
+        lr = min((run.lr for run in self.runs if run.lr is not None), default=0.0)
+        return (0.0, median, upper, float(losses.max()), lr)
+
+    def ties(self, other: Entry) -> bool:
+        """Whether the values rank this setting neither above nor below another one."""
+        return self.order[:4] == other.order[:4]
+
+    @cached_property
+    def at_rounding(self) -> int:
+        """The number of seeds whose final gap is a rounding error; 0 for another metric."""
+        return sum(
+            value <= self.measure.floor for value in self.finals.values() if self.measure.floor
+        )
+
+    @property
+    def missed_at_end(self) -> int:
+        """The number of finished runs that have a target and do not end at or beyond it."""
+        return sum(run.ends_at_target is False for run in self.runs)
+
+    @property
+    def worst(self) -> float:
+        """The final value of the worst seed; NaN without any."""
+        values = self.finals.values()
+        return (max if self.measure.mode == "min" else min)(values, default=math.nan)
 
 
 def _median(values: Iterable[float | None]) -> float:
@@ -246,7 +272,7 @@ def _median(values: Iterable[float | None]) -> float:
 
 
 def _compare(task: str, pairs: Sequence[tuple[RunRow, Setting]]) -> TaskComparison:
-    kept = _without_repeats(pairs)
+    kept, unequal = without_repeats(pairs)
     measure = _measure([run for run, _ in kept])
     return TaskComparison(
         task=task,
@@ -255,6 +281,7 @@ def _compare(task: str, pairs: Sequence[tuple[RunRow, Setting]]) -> TaskComparis
         tuning=_entries([pair for pair in kept if pair[0].stage != "test"], measure),
         two_stages=any(run.stage == "test" for run, _ in kept),
         repeats=len(pairs) - len(kept),
+        unequal_repeats=unequal,
     )
 
 
@@ -267,36 +294,33 @@ def _entries(pairs: Iterable[tuple[RunRow, Setting]], measure: Measure) -> tuple
 
 
 def _measure(runs: Sequence[RunRow]) -> Measure:
-    finished = [run for run in runs if run.finished]
-    optima = [run.optimum for run in finished if run.optimum is not None and GAP in run.metrics]
-    if optima:
+    """The metric that ranks a task: one that every completed run has."""
+    completed = [run for run in runs if run.status == "completed"] or [
+        r for r in runs if r.finished
+    ]
+    optima = [run.optimum for run in completed if GAP in run.metrics and run.optimum is not None]
+    if optima and len(optima) == len(completed):
         return Measure(GAP, "min", True, max(map(rounding_floor, optima)))
-    monitors = Counter((run.monitor, run.mode) for run in finished or runs)
-    (tag, mode), _ = monitors.most_common(1)[0]
-    values = [run.metrics.get(tag, {}).get("final") for run in finished]
+    monitors = Counter((run.monitor, run.mode) for run in completed or runs)
+    asked = [monitor for monitor, _ in monitors.most_common()]
+    tags = dict.fromkeys(tag for run in completed for tag in run.metrics)
+    others = [(tag, "max" if larger_is_better(tag, "", "") else "min") for tag in tags]
+    common = [
+        pair for pair in (*asked, *others) if all(pair[0] in run.metrics for run in completed)
+    ]
+    tag, mode = (common or asked)[0]
+    values = [run.metrics.get(tag, {}).get("final") for run in runs if run.finished]
     positive = all(value > 0 for value in values if value is not None)
-    return Measure(tag, "max" if mode == "max" else "min", mode == "min" and positive, 0.0)
-
-
-def _without_repeats(pairs: Sequence[tuple[RunRow, Setting]]) -> list[tuple[RunRow, Setting]]:
-    """One run per hyperparameter setting and seed of a stage."""
-    places: dict[tuple[Setting, int | None, str], list[RunRow]] = defaultdict(list)
-    for run, setting in pairs:
-        places[setting, run.seed, run.stage].append(run)
-    ambiguous = {
-        setting
-        for (setting, _, _), runs in places.items()
-        if len({run.config_hash for run in runs if run.finished}) > 1
-        and len({run.sweep for run in runs}) > 1
-    }
-    kept: dict[tuple[Setting, int | None, str], tuple[RunRow, Setting]] = {}
-    for run, setting in pairs:
-        name = setting.marked(f"({run.sweep})") if setting in ambiguous else setting
-        place = (name, run.seed, run.stage)
-        # A later run replaces an earlier one, unless only the earlier one finished.
-        if place not in kept or run.finished or not kept[place][0].finished:
-            kept[place] = (run, name)
-    return list(kept.values())
+    caveat = None
+    if optima:
+        caveat = (
+            f"The optimum is known for {len(optima)} of {count(len(completed), 'completed run')} "
+            f"only, so that all are ranked by `{tag}`."
+        )
+    elif common and len(monitors) > 1:
+        names = [f"`{name}`" for name in dict.fromkeys(name for name, _ in asked)]
+        caveat = f"The runs have different monitors ({listed(names)}), so that `{tag}` ranks them."
+    return Measure(tag, "max" if mode == "max" else "min", mode == "min" and positive, 0.0, caveat)
 
 
 def check_baseline(comparisons: Sequence[TaskComparison], wanted: str | None) -> None:

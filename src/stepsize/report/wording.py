@@ -29,9 +29,17 @@ def number(value: float | None) -> str:
 
 def bounds(interval: Interval | Paired | None) -> str:
     """The ends of an interval, in brackets; a dash without one."""
-    if interval is None or interval.low is None or interval.n < 2:
+    if interval is None or interval.low is None or interval.high is None or interval.n < 2:
         return NOTHING
-    return f"[{number(interval.low)}, {number(interval.high)}]"
+    low, high = (_unlike_1(end) for end in (interval.low, interval.high))
+    return f"[{low}, {high}]"
+
+
+def _unlike_1(value: float) -> str:
+    """A number that reads as 1 only if it is 1, because a ratio of 1 is no difference."""
+    if value == 1 or abs(value - 1) >= 0.005:
+        return number(value)
+    return next(text for digits in range(3, 18) if float(text := f"{value:.{digits}f}") != 1)
 
 
 def steps(value: float | None) -> str:

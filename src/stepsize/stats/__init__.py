@@ -10,11 +10,12 @@ from stepsize.stats.intervals import (
     rounding_floor,
     t_quantile,
 )
-from stepsize.stats.paired import Paired, holm, paired, sign_flip_p, sign_test_p
+from stepsize.stats.max_t import max_t
+from stepsize.stats.paired import Paired, paired
 from stepsize.stats.profiles import Profile, performance_profile
 
 __all__ = [
-    "Interval", "Paired", "Profile", "holm", "log_mean_interval", "mean_interval",
+    "Interval", "Paired", "Profile", "log_mean_interval", "max_t", "mean_interval",
     "median_quartiles", "median_steps", "paired", "performance_profile", "quantiles",
-    "rounding_floor", "sign_flip_p", "sign_test_p", "t_quantile",
+    "rounding_floor", "t_quantile",
 ]  # fmt: skip

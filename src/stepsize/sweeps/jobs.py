@@ -11,7 +11,7 @@ import functools
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -58,6 +58,11 @@ class Job:
     param_groups: str
     seed: Any
     lr: Any
+
+    @classmethod
+    def planned(cls, entry: Mapping[str, Any]) -> Job:
+        """The job of an entry of ``sweep.json``."""
+        return cls(**{**entry, "overrides": tuple(entry["overrides"])})
 
     def setting(self) -> tuple[str, ...]:
         """The hyperparameter setting: all overrides but the seed."""

@@ -110,7 +110,7 @@ def _report(folder: Path, packages: Sequence[str]) -> Path | None:
     try:
         from stepsize.report.report import write_report
 
-        return write_report([folder], folder / "report")
+        return write_report([folder], folder / "report").page
     except Exception as error:
         print(f"no report: {one_line(error)}", file=sys.stderr)
         return None

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 
-from stepsize.run.folder import EarlierAttempt
 from stepsize.sweeps.jobs import Job, canonical, combinations
 from stepsize.sweeps.plan import Plan
 
@@ -75,36 +73,34 @@ class FinalStage:
     def select(self, jobs: Sequence[Job], plan: Plan) -> list[list[str]]:
         """The overrides of the final stage's runs.
 
-        For each task and each value of ``select_best_per``, the setting with the best median
-        objective is selected; a run that did not complete counts as infinitely bad. Where the
-        median run of every setting did not complete, none is selected, and the plan records why.
+        For each task and each value of ``select_best_per``, the setting is selected that the report
+        ranks first among the runs of the first stage: those of ``jobs``, and those that earlier
+        commands have added to the same folder. Where the median run of every setting did not
+        complete, none is selected, and the plan records why.
 
         Args:
             jobs: those of the first stage, after their runs.
-            plan: the sweep's.
+            plan: the sweep's; its file lists the jobs.
         """
-        losses: dict[tuple[str, str], dict[tuple[str, ...], list[float]]] = {}
-        for job in jobs:
-            settings = losses.setdefault((job.task, job.value(self.select_best_per) or ""), {})
-            settings.setdefault(job.setting(), []).append(_loss(job, plan))
+        from stepsize.report.labels import name_settings
+        from stepsize.report.read import read_sweep
+        from stepsize.report.task import Entry, compare_tasks
+
+        rows = [run for run in read_sweep(plan.folder).runs if run.stage == "tune"]
+        best: dict[tuple[str, str | None], Entry] = {}
+        for comparison in compare_tasks(rows, name_settings(rows)):
+            for entry in comparison.tuning:
+                job = Job.planned(plan.jobs[entry.runs[0].run])
+                best.setdefault((job.task, job.value(self.select_best_per)), entry)
         selected = []
-        for (task, value), settings in losses.items():
-            medians = {setting: statistics.median(each) for setting, each in settings.items()}
-            best = min(medians, key=lambda setting: medians[setting])
-            if math.isfinite(medians[best]):
-                selected += [[*best, f"seed={seed}"] for seed in self.seeds]
+        for task, value in dict.fromkeys((j.task, j.value(self.select_best_per)) for j in jobs):
+            entry = best[task, value]
+            if math.isfinite(entry.median):
+                setting = Job.planned(plan.jobs[entry.runs[0].run]).setting()
+                selected += [[*setting, f"seed={seed}"] for seed in self.seeds]
             else:
                 plan.skip(
                     [f"task={task}", f"{self.select_best_per}={value}"],
                     "no setting was selected: most runs of every setting diverged or failed",
                 )
         return selected
-
-
-def _loss(job: Job, plan: Plan) -> float:
-    """The run's objective where smaller is better; infinite where it did not complete."""
-    result = EarlierAttempt.read(plan.folder / job.run).result
-    objective = result.get("objective")
-    if result.get("status") != "completed" or objective is None:
-        return math.inf
-    return -objective if result.get("mode") == "max" else objective

@@ -83,8 +83,10 @@ def _write(job: ComposedJob, outcome: Outcome, program: str) -> _Ended:
     started = time.monotonic() - outcome.seconds
     run = Run(folder, config, job.choices, job.overrides, EarlierAttempt.none(folder), started)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    for name, content in job.files.items():
-        (folder / ".hydra" / f"{name}.yaml").write_text(content, "utf-8")
+    # config.yaml last, because a run with it has begun.
+    for name in sorted(job.files, key=lambda name: name == "config"):
+        with replacing(folder / ".hydra" / f"{name}.yaml") as part:
+            part.write_text(job.files[name], "utf-8")
     history = History(folder / "metrics.csv")
     history.rows = outcome.rows
     history.write()

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stepsize.report.labels import grid_of, name_settings, varied_overrides
 from stepsize.report.read import RunRow
@@ -97,3 +101,58 @@ def test_the_grid_lists_every_value_once():
 def test_a_table_of_runs_has_the_overrides_that_differ():
     rows = [row("a.b=1", "c=2"), row("a.b=3", "c=2"), row("c=2")]
     assert varied_overrides(rows) == [{"a.b": "1"}, {"a.b": "3"}, {}]
+
+
+def test_classes_that_vary_are_part_of_the_method():
+    first, second = row("model.net._target_=mine.A"), row("model.net._target_=mine.B")
+    assert labels(first, second) == ["net=A", "net=B"]
+    assert labels(row("model._target_=mine.A"), row()) == ["model=A", "model=default"]
+
+
+def test_classes_of_one_name_in_two_packages_keep_their_packages():
+    first, second = row("model._target_=one.Net"), row("model._target_=two.Net")
+    assert labels(first, second) == ["model=one.Net", "model=two.Net"]
+
+
+def test_numbers_that_agree_in_six_digits_are_shown_in_full():
+    first, second = row("optimizer.eps=0.12345671"), row("optimizer.eps=0.12345672")
+    assert labels(first, second) == ["adam eps=0.12345671", "adam eps=0.12345672"]
+
+
+def test_another_seed_than_the_runs_is_not_called_seed():
+    assert labels(row("data.seed=0"), row("data.seed=3")) == [
+        "adam data.seed=0",
+        "adam data.seed=3",
+    ]
+
+
+def test_paths_are_shown_without_the_folder_that_they_share():
+    first, second = (row("resume=weights", f"ckpt_path=/a/b/{name}/last.ckpt") for name in "xy")
+    assert labels(first, second) == ["ckpt_path=x/last.ckpt", "ckpt_path=y/last.ckpt"]
+
+
+def test_the_checkpoint_that_weights_come_from_is_a_hyperparameter():
+    first = row("resume=weights", "ckpt_path=a.ckpt")
+    assert labels(first, row("resume=weights", "ckpt_path=b.ckpt")) == [
+        "ckpt_path=a.ckpt",
+        "ckpt_path=b.ckpt",
+    ]
+    assert labels(row("ckpt_path=a.ckpt"), row("ckpt_path=b.ckpt")) == ["adam", "adam"]
+
+
+# Values that a short form could make equal: in digits, in spelling, by package, by kind.
+VALUES = st.sampled_from(
+    ["0.1", "1e-1", "0.1000001", "0.10000001", "true", "a.B", "c.B", "B", "[1,2]", "default", "x y"]
+)
+KEYS = st.sampled_from(
+    ["optimizer.eps", "model.eps", "data.seed", "model._target_", "model.net._target_", "callbacks",
+     "optimizer._target_", "model.net"]
+)  # fmt: skip
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=1, max_size=6))
+def test_two_runs_share_a_label_only_if_they_share_all_values(configured: list[dict[str, str]]):
+    rows = [row(*(f"{key}={value}" for key, value in each.items())) for each in configured]
+    settings = name_settings(rows)
+    for first, second in itertools.combinations(settings, 2):
+        assert (first.label == second.label) == (first.values == second.values)

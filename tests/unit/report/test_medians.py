@@ -9,6 +9,7 @@ from synthetic_sweeps import write_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard_server import served, wait_until
 
+from stepsize.report.answer import answer_sweeps
 from stepsize.report.curves import cached_curves
 from stepsize.report.medians import aggregate, write_aggregates
 from stepsize.report.read import read_sweep
@@ -19,7 +20,7 @@ RUN = "optimizer=adam,optimizer.lr={lr},seed={seed}"
 def written(folder, *others):
     """Aggregate sweeps into the first one's report."""
     sweeps = [read_sweep(each) for each in (folder, *others)]
-    write_aggregates(sweeps, folder / "report", cached_curves())
+    write_aggregates(answer_sweeps(sweeps), folder / "report", cached_curves())
     return folder / "report"
 
 
@@ -183,13 +184,13 @@ def test_a_new_report_replaces_the_old_aggregates_and_nothing_else(tmp_path):
     (report / "report.md").write_text("kept")
     before = {run.name: curves(run) for run in report.glob("median *")}
     other = write_sweep(tmp_path / "t", {"optimizer": ["adam", "lbfgs"], "seed": [0, 1]})
-    write_aggregates([read_sweep(other)], report, cached_curves())
+    write_aggregates(answer_sweeps([read_sweep(other)]), report, cached_curves())
     assert {path.name for path in report.iterdir()} == {
         "report.md", "median adam", "median lbfgs",
     }  # fmt: skip
     for run in report.glob("median *"):
         assert len(list(run.iterdir())) == 1
-    write_aggregates([read_sweep(sweep)], report, cached_curves())
+    write_aggregates(answer_sweeps([read_sweep(sweep)]), report, cached_curves())
     assert {run.name: curves(run) for run in report.glob("median *")} == before
 
 
@@ -200,7 +201,9 @@ def test_names_are_fit_for_any_file_system_and_unique(tmp_path):
         replace(run, seed=index % 2, overrides=(f"model.net={nets[index // 2]}",))
         for index, run in enumerate(sweep.runs)
     ]
-    write_aggregates([replace(sweep, runs=runs)], tmp_path / "report", cached_curves())
+    write_aggregates(
+        answer_sweeps([replace(sweep, runs=runs)]), tmp_path / "report", cached_curves()
+    )
     made = [run.name for run in (tmp_path / "report").iterdir()]
     assert len(made) == 4
     assert all(len(name.encode()) <= 255 and ":" not in name for name in made)
@@ -236,6 +239,6 @@ def test_a_server_shows_them_with_a_layout_of_bands(tmp_path):
         changed = write_sweep(
             tmp_path / "t", {"optimizer": ["sgd", "adam"], "seed": [5, 6, 7]}, points=10
         )
-        write_aggregates([read_sweep(changed)], report, cached_curves())
+        write_aggregates(answer_sweeps([read_sweep(changed)]), report, cached_curves())
         expected = curves(report / "median adam")["train/loss"]
         wait_until(lambda: server.curve("s/report/median adam", "train/loss") == expected)

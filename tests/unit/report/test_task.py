@@ -4,9 +4,11 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from synthetic_sweeps import compared, write_run, write_sweep
+from synthetic_sweeps import BEST, compared, write_run, write_sweep
 
+from stepsize.report.differences import adjusted_p, differences
 from stepsize.report.task import check_baseline, choose_baseline
 
 
@@ -113,20 +115,29 @@ def test_if_the_seed_has_no_effect_no_difference_is_significant(tmp_path: Path):
     varied = {"optimizer": ["adam", "sgd"], "seed": range(10)}
     (task,) = compared(write_sweep(tmp_path / "s", varied, special=special))
     assert not task.seed_matters
-    pair, adjusted = task.against(task.entries[0])["sgd"]
-    assert pair.p is not None
-    assert pair.p < 0.05
-    assert not task.claims(pair, adjusted)
+    (difference,) = differences(task, task.entries[0], adjusted_p(task))
+    assert difference.pair.p is not None
+    assert difference.pair.p < 0.05
+    assert not difference.significant
 
 
 def test_a_difference_significant_in_one_comparison_is_not_among_many(tmp_path: Path):
-    varied = {"optimizer": ["sgd", "adam", "nadam", "rmsprop"], "seed": range(6)}
-    (task,) = compared(write_sweep(tmp_path / "s", varied))
-    comparisons = task.against(task.entries[0])
-    pair, adjusted = comparisons["sgd"]
-    assert pair.verdict == "worse"  # by 2/2^6 = 0.031 alone
-    assert adjusted == pytest.approx(3 * 2 / 2**6)
-    assert not task.claims(pair, adjusted)
+    losses = np.random.default_rng(4).lognormal(0, 1, (12, 8))
+    losses[1] = losses[0] * np.random.default_rng(5).lognormal(0.6, 0.5, 8)
+    names = list(BEST)[:12]
+    special = {
+        f"optimizer={name},seed={seed}": {"final": float(loss)}
+        for name, row in zip(names, losses, strict=True)
+        for seed, loss in enumerate(row)
+    }
+    varied = {"optimizer": names, "seed": range(8)}
+    (task,) = compared(write_sweep(tmp_path / "s", varied, special=special))
+    first = next(entry for entry in task.entries if entry.setting.label == names[0])
+    found = {each.setting: each for each in differences(task, first, adjusted_p(task))}[names[1]]
+    assert found.pair.verdict == "worse"
+    assert found.pair.p <= 0.05 < found.p
+    assert not found.significant
+    assert found.verdict == "not significant among so many comparisons"
 
 
 def test_adam_is_the_usual_baseline_at_its_best_learning_rate(tmp_path: Path):

@@ -7,6 +7,9 @@ from conftest import CONF
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from stepsize.report.answer import answer_sweeps
+from stepsize.report.read import read_sweep
+from stepsize.report.task import lr_curves
 from stepsize.sweeps.jobs import Job, run_name
 from stepsize.sweeps.plan import Plan
 from stepsize.sweeps.stages import FinalStage
@@ -23,15 +26,27 @@ def job(optimizer, lr, seed):
 
 @pytest.fixture
 def finished(tmp_path):
-    """The plan of a folder in which each of these jobs has ended: ``{job: objective}``."""
+    """The plan of a folder in which each of these jobs has ended: ``{job: final value}``.
 
-    def write(objectives, mode="min"):
-        for each, objective in objectives.items():
+    A value may be a pair: the final loss and the final gap to a known optimum.
+    """
+
+    def write(finals, mode="min"):
+        plan = Plan(tmp_path, commands=["python train.py"])
+        plan.add(list(finals))
+        for each, value in finals.items():
             (tmp_path / each.run).mkdir()
-            status = "diverged" if objective is None else "completed"
-            result = {"status": status, "objective": objective, "mode": mode}
+            loss, gap = value if isinstance(value, tuple) else (value, None)
+            metrics = {} if loss is None else {"train/loss": dict.fromkeys(("final", "best"), loss)}
+            metrics |= {} if gap is None else {"train/gap": dict.fromkeys(("final", "best"), gap)}
+            result = {
+                "status": "diverged" if loss is None else "completed", "objective": loss,
+                "monitor": "train/loss", "mode": mode, "metrics": metrics, "steps": 10,
+                "optimum": None if gap is None else 0.5, "overrides": list(each.overrides),
+                **{key: getattr(each, key) for key in ("task", "optimizer", "seed", "lr")},
+            }  # fmt: skip
             (tmp_path / each.run / "result.json").write_text(json.dumps(result))
-        return Plan(tmp_path)
+        return plan
 
     return write
 
@@ -58,6 +73,51 @@ def test_a_lucky_run_beside_diverged_ones_selects_no_setting(finished):
     plan = finished(dict(zip(jobs, (0.001, None, None), strict=True)))
     assert FINAL.select(jobs, plan) == []
     assert plan.skipped[0]["overrides"] == ["task=line", "optimizer=sgd"]
+
+
+def test_the_gap_selects_where_the_optimum_is_known_because_losses_tie_by_rounding(finished):
+    # Float32 losses near the optimum differ by rounding; only the gap tells the settings apart.
+    finals = {job("adam", 10.0, seed): (0.5, 0.08) for seed in range(3)}
+    finals |= {job("adam", 1.0, seed): (0.5 + 1e-9, 1e-9) for seed in range(3)}
+    plan = finished(finals)
+    assert {overrides[1] for overrides in FINAL.select(list(finals), plan)} == {"optimizer.lr=1.0"}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{0.1: (1, 2, 9), 0.3: (1, 2, 3)}, {0.3: (0, 2, 2), 1.0: (0, 2, 2)}],
+    ids=["the quartile on the bad side", "the smaller learning rate"],
+)
+def test_ties_of_the_median_are_decided_by(finished, others):
+    finals = {
+        job("sgd", lr, seed): float(loss)
+        for lr, losses in others.items()
+        for seed, loss in enumerate(losses)
+    }
+    selected = FINAL.select(list(finals), finished(finals))
+    assert {overrides[1] for overrides in selected} == {"optimizer.lr=0.3"}
+
+
+@pytest.mark.parametrize("finals", [{0.1: (3, 1), 1.0: (2, 4)}, {0.1: (5, 5), 1.0: (2, 2)}])
+def test_the_selected_learning_rate_is_the_one_that_the_report_rings(finished, finals):
+    plan = finished(
+        {
+            job("sgd", lr, seed): float(loss)
+            for lr, losses in finals.items()
+            for seed, loss in enumerate(losses)
+        }
+    )
+    jobs = [Job.planned(entry) for entry in plan.jobs.values()]
+    ((selected,),) = [{each[1] for each in FINAL.select(jobs, plan)}]
+    (task,) = answer_sweeps([read_sweep(plan.folder)]).tasks
+    (curve,) = lr_curves(task.comparison.tuning)
+    assert selected == f"optimizer.lr={curve.points[curve.best][0]}"
+
+
+def test_runs_that_an_earlier_command_has_added_may_be_selected(finished):
+    finals = {job("sgd", lr, 0): lr for lr in (0.1, 0.2)}
+    plan = finished(finals)
+    assert FINAL.select([job("sgd", 0.2, 0)], plan)[0][1] == "optimizer.lr=0.1"
 
 
 def test_seeds_that_selected_the_settings_are_refused():
