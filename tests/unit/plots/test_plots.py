@@ -197,8 +197,8 @@ def test_a_long_path_is_thinned_evenly() -> None:
 
 def test_a_thinned_path_keeps_all_points_of_a_step() -> None:
     path = walk(Path(most=16), range(10), each=3)
-    assert path.steps().tolist() == [0, 0, 0, 4, 4, 4, 8, 8, 8]
-    assert path.points()[:, 1].tolist() == [0, 1, 2] * 3
+    assert path.steps().tolist() == [0, 0, 0, 2, 2, 2, 4, 4, 4, 6, 6, 6, 8, 8, 8]
+    assert path.points()[:, 1].tolist() == [0, 1, 2] * 5
 
 
 @pytest.mark.parametrize("each", [1, 3])
