@@ -42,6 +42,8 @@ class Path:
 
     def add(self, step: int, point: Tensor) -> None:
         """Store a point ``[..., 2]``, which must not change afterwards, on any device."""
+        if step % self.stride:  # thinned out since this step began
+            return
         self._points.setdefault(step, []).append(point)
         self._count += 1
         if self._count > self.most and len(self._points) > 1:
@@ -154,7 +156,8 @@ class Trajectory(Plot):
         points = torch.cat([self.path.points().double(), end[None].cpu().double()])
         finite = points.isfinite().all(1)
         # Points after the first one that is not finite have no meaning.
-        drawn = points[: int(finite.long().cumprod(0).sum())]
+        known = int(finite.long().cumprod(0).sum())
+        drawn = _without_repeats(points[:known])
         minimum = _minimum(net)
 
         axes = figure.add_subplot()
@@ -173,7 +176,7 @@ class Trajectory(Plot):
         if not len(drawn):
             return "not finite from the start"
         if not finite.all():
-            return f"not finite after step {int(self.path.steps()[len(drawn) - 1]):,}"
+            return f"not finite after step {int(self.path.steps()[known - 1]):,}"
         value = net.surface(net.x).item()
         return f"f = {value:.3g}" if math.isfinite(value) else "f is not finite"
 
@@ -195,6 +198,12 @@ class Trajectory(Plot):
             *drawn, levels=levels, colors=[mix(BLUE, 0.45)], linewidths=0.4, linestyles="solid",
             zorder=1,
         )  # fmt: skip
+
+
+def _without_repeats(points: Tensor) -> Tensor:
+    """Points ``[n, 2]`` without those that equal the one before: an optimizer that has stopped."""
+    moved = (points.diff(dim=0) != 0).any(1)
+    return torch.cat([points[:1], points[1:][moved]])
 
 
 def _slow_and_steep(net: Quadratic) -> Tensor:

@@ -29,9 +29,12 @@ def draw_sweep(sweep: Sweep, plots: bool | str) -> None:
     """
     if plots is False:
         return
-    runs = sweep.runs if plots is True else best_and_median_runs(sweep)
-    folders = [run.folder for run in runs if run.finished and _lacks_plot(run.folder)]
     errors = []
+    try:
+        runs = sweep.runs if plots is True else best_and_median_runs(sweep)
+        folders = [run.folder for run in runs if run.finished and _lacks_plot(run.folder)]
+    except Exception as error:
+        folders, errors = [], [one_line(error)]
     for folder in folders:
         try:
             draw_run(folder, for_tensorboard=True)
@@ -39,7 +42,7 @@ def draw_sweep(sweep: Sweep, plots: bool | str) -> None:
             errors.append(f"{folder.name}: {one_line(error)}")
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        print(f"no plot of {errors[0]}{more}", file=sys.stderr)
+        print(f"not drawn: {errors[0]}{more}", file=sys.stderr)
 
 
 def best_and_median_runs(sweep: Sweep) -> list[RunRow]:
