@@ -117,11 +117,15 @@ def _build_loggers(run: Run) -> list[Any]:
 
 
 def _build_callbacks(config: Mapping[str, Any]) -> list[pl.Callback]:
-    """The configured callbacks; in a sweep no progress bar, because the sweep has its own."""
+    """The configured callbacks; a sweep has its own progress bar, and draws some plots itself."""
     skipped: list[type] = [pl.callbacks.ProgressBar] if in_sweep() else []
-    skipped += [] if config["plots"] else [Plot]
+    skipped += [Plot] if config["plots"] is False else []
     callbacks = _instantiate_all(config, "callbacks")
-    return [callback for callback in callbacks if not isinstance(callback, tuple(skipped))]
+    kept = [callback for callback in callbacks if not isinstance(callback, tuple(skipped))]
+    for callback in kept:
+        if isinstance(callback, Plot):
+            callback.draws_at_end = config["plots"] is True or not in_sweep()
+    return kept
 
 
 def _build_trainer(

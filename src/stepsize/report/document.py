@@ -184,7 +184,7 @@ def _part_blocks(part: Part) -> Iterator[str]:
     if isinstance(part, Text):
         yield part.markdown
     elif isinstance(part, Table):
-        yield _markdown_table(part)
+        yield markdown_table(part)
     elif isinstance(part, Conclusion):
         yield f"**{part.headline}**"
         sentences = [*part.sentences, *([part.fastest] if part.fastest else [])]
@@ -200,7 +200,8 @@ def _part_blocks(part: Part) -> Iterator[str]:
             yield from _part_blocks(inner)
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A table in Markdown, aligned."""
     titles = [title.replace("\n", " ") for title in table.titles]
     rows = [titles]
     for place, row in enumerate(table.rows):

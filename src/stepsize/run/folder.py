@@ -32,8 +32,9 @@ _NOT_HASHED = (
     "overwrite",
     "fail_fast",
 )
-# These say where a run goes and how an earlier attempt is treated, not what the run is.
-_NOT_COMPARED = ("name", "overwrite", "fail_fast")
+# These say where a run goes, how an earlier attempt is treated and what is drawn, not what the run
+# is.
+_NOT_COMPARED = ("name", "overwrite", "fail_fast", "plots")
 _RUN_FILES = ("result.json", "metrics.csv", "checkpoints")
 _CURVE_FILES = ("metrics.csv", "metrics.part", "*.png", "events.out.tfevents*")
 _DIFFERENCES_SHOWN = 4

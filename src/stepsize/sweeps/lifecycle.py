@@ -53,12 +53,14 @@ class SweepEnd(Callback):
             return
         from stepsize.report.read import read_sweep
         from stepsize.sweeps.console import print_end
+        from stepsize.sweeps.plots import draw_sweep
 
         try:
             sweep = read_sweep(folder)
         except ValueError as error:
             raise SystemExit(str(error)) from None
         report = _report(folder, config.allowed_packages)
+        draw_sweep(sweep, config.plots)
         print_end(sweep, report)
         # SystemExit, because Hydra turns any other exception of a callback into a warning.
         if report is None or any(run.status not in _ENDED_WELL for run in sweep.runs):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -116,30 +115,20 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
-    """Draw the configured plots; returns their tags and arrays [height, width, 3]."""
-    configured = _configured(config, Plot) if config["plots"] else {}
-    if not configured:
-        return []
-    from matplotlib.image import imread
+    """Draw the plots with ``plots=true``; returns their tags and arrays [height, width, 3].
 
-    trainer: Any = SimpleNamespace(
-        is_global_zero=True,
-        optimizers=[outcome.variant.optimizer],
-        global_step=outcome.steps,
-        datamodule=outcome.components.data,
-        loggers=[],
-    )
+    With ``plots=auto`` the sweep draws some of them from the checkpoints when it ends.
+    """
     drawn = []
-    for name, entry in configured.items():
+    for name, entry in _configured(config, Plot).items() if config["plots"] is True else ():
         with allowing(config["allowed_packages"]):
             plot = instantiate(entry, where=f"callbacks.{name}")
-        module = outcome.module()
         if isinstance(plot, Trajectory) and outcome.trajectory is not None:
-            plot.on_train_start(trainer, module)
-            plot.path = outcome.trajectory
-        plot.on_train_end(trainer, module)
-        if plot.file.is_file():
-            drawn.append((f"plot/{plot.name}", imread(plot.file)[..., :3]))
+            plot.load_state_dict(outcome.trajectory)
+        data, optimizer = outcome.components.data, outcome.variant.optimizer
+        with plot.errors_as_warnings():
+            image = plot.save(outcome.module(), data, [optimizer], outcome.steps)
+            drawn.append((plot.tag, image))
     return drawn
 
 
@@ -250,7 +239,7 @@ def _optional_states(outcome: Outcome) -> dict[str, Any]:
         weights = list(outcome.training_weights)
         states[OptimizerMode.__qualname__] = {"training_weights": weights}
     if outcome.trajectory is not None:
-        states[Trajectory.__qualname__] = outcome.trajectory.state_dict()
+        states[Trajectory.__qualname__] = outcome.trajectory
     return states
 
 

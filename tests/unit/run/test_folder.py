@@ -7,7 +7,7 @@ import yaml
 
 from stepsize.run.folder import ChangedConfigError, EarlierAttempt, holds_run
 
-CONFIG = {"seed": 0, "name": "a", "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}
+CONFIG = {"seed": 0, "name": "a", "plots": True, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}
 
 
 def attempt(folder, status=None, config=CONFIG):
@@ -56,9 +56,10 @@ def test_a_changed_value_is_refused_with_both_values(tmp_path):
     assert not earlier.checked(changed, overwrite=True).is_done
 
 
-def test_a_changed_name_is_no_change(tmp_path):
+@pytest.mark.parametrize("changed", [{"name": "b"}, {"plots": "auto"}], ids=["name", "plots"])
+def test_a_changed_name_or_plot_is_no_change(tmp_path, changed):
     earlier = attempt(tmp_path, "completed")
-    assert earlier.checked({**CONFIG, "name": "b"}, overwrite=False).is_done
+    assert earlier.checked({**CONFIG, **changed}, overwrite=False).is_done
 
 
 def test_an_unreadable_result_counts_as_unfinished(tmp_path):
