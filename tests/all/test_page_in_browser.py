@@ -74,6 +74,7 @@ def test_it_renders_without_scrolling_sideways(tab: Tab, page: Path, width: int,
     drawn = tab.evaluate("document.querySelectorAll('figure svg').length")
     assert 0 < shown < drawn  # of the wide and the narrow variant one
     assert tab.complaints == []
+    assert "Runtime.exceptionThrown" not in [event.get("method") for event in tab.events]
 
 
 def test_it_asks_for_nothing_but_itself(tab: Tab, page: Path):
