@@ -27,11 +27,10 @@ function sortKey(text) {
 }
 
 function sort(table, column, sign) {
-  const order = ([kind, a], [other, b]) =>
-    kind - other || sign * (kind === 1 ? a.localeCompare(b, "en", { numeric: true }) : a - b);
-  const rows = all("tbody tr", table).map((row) => [sortKey(row.cells[column].innerText.trim()), row]);
-  rows.sort(([a], [b]) => order(a, b));
-  table.tBodies[0].append(...rows.map(([, row]) => row));
+  const rows = all("tbody tr", table).map((row) => [...sortKey(row.cells[column].innerText.trim()), row]);
+  const inOrder = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
+  rows.sort(([kind, a], [other, b]) => kind - other || sign * inOrder(a, b));
+  table.tBodies[0].append(...rows.map(([, , row]) => row));
 }
 
 for (const table of all("table")) {
@@ -74,12 +73,8 @@ tip.className = "tip";
 tip.setAttribute("role", "status");
 
 function points(curve) {
-  curve.points ??= curve
-    .querySelector(":scope > path")
-    .getAttribute("d")
-    .match(/-?[\d.]+ -?[\d.]+/g)
-    .map((pair) => pair.split(" ").map(Number));
-  return curve.points;
+  const path = curve.querySelector(":scope > path")?.getAttribute("d") ?? ""; // none if it diverges at once
+  return (curve.points ??= (path.match(/-?[\d.]+ -?[\d.]+/g) ?? []).map((pair) => pair.split(" ").map(Number)));
 }
 
 function value([, start, end, low, high, log], pixel) {
@@ -137,5 +132,3 @@ hint.className = "hint";
 hint.textContent =
   " Point at a curve to read its values; click on its name to switch it off, on a heading to sort a table.";
 document.querySelector("figure + .quiet p")?.append(hint);
-
-addEventListener("beforeprint", () => all("details").forEach((part) => (part.open = true)));

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from synthetic_sweeps import write_sweep
@@ -180,6 +181,27 @@ def test_two_sweeps_together_have_one_page(tmp_path: Path):
     report = write_report([first, second, first], tmp_path / "both").page.parent
     assert len(rows_of(report)) == 12
     assert (report / "report.md").read_text().startswith("# first and second\n")
+
+
+def test_a_report_in_another_folder_links_to_the_folder_of_each_run(tmp_path: Path):
+    special = {"optimizer=sgd,seed=1": {"status": "missing"}}
+    varied = {"optimizer": ["sgd"], "seed": range(3)}
+    first = write_sweep(tmp_path / "a" / "first", varied, special=special)
+    second = write_sweep(tmp_path / "b" / "a second", {"optimizer": ["adam"], "seed": range(3)})
+    page = write_report([first, second], tmp_path / "c" / "both").page
+    links = [unquote(link) for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())]
+    linked = {(page.parent / link).resolve() for link in links}
+    folders = {run.parent for sweep in (first, second) for run in sweep.glob("*/result.json")}
+    assert len(folders) == 5
+    assert linked == folders
+
+
+def test_a_target_far_from_all_curves_is_named_instead_of_drawn(tmp_path: Path):
+    near = written(tmp_path / "near", {"optimizer": ["adam"]}, target=1e-3)
+    far = written(tmp_path / "far", {"optimizer": ["adam"]}, target=1e-30)
+    assert "target 0.001" in (near / "report.html").read_text()
+    assert "is far outside" not in (near / "report.md").read_text()
+    assert "The target, 1e-30, is far outside of the figure." in (far / "report.md").read_text()
 
 
 def test_real_runs_have_a_report(run: Callable[..., object], tmp_path: Path):

@@ -158,7 +158,11 @@ def _inlined(text: str, panel: Panel, axes: str) -> str:
     text = re.sub(r"<!--.*?-->\s*", "", text)
     text = re.sub(r' id="[A-Za-z][\w.]*_\d+"', "", text)
     # An id is unique on a page; a setting has a line in several figures.
-    text = re.sub(rf' id="({"|".join(_KINDS)}):([^"]*)"', r' class="\1" data-line="\2"', text)
+    text = re.sub(
+        rf""" id=(["'])({"|".join(_KINDS)}):(.*?)\1""",
+        lambda m: f' class="{m[2]}" data-line="{html.escape(html.unescape(m[3]))}"',
+        text,
+    )
     # More digits are invisible, and half of a curve's characters.
     text = re.sub(
         r' (d|x|y|transform)="[^"]*"',
