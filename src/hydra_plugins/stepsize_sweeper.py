@@ -79,7 +79,7 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run the grid of the sweep's file and the command line; see ``run_grid``."""
-        from stepsize.config.schema import refuse_renamed_keys
+        from stepsize.config.schema import check_plots, refuse_renamed_keys
         from stepsize.run.errors import errors_in_one_line
         from stepsize.sweeps.grid import run_grid
 
@@ -91,6 +91,7 @@ class Grid(BasicSweeper):
             if self.unknown:
                 known = ", ".join(field.name for field in fields(GridConf)[1:])
                 raise ValueError(f"hydra.sweeper.{min(self.unknown)} does not exist; give {known}")
+            check_plots(self.config.plots)  # each run would fail with the same message
             return run_grid(
                 overrides=[*self._parse_config(), *arguments],
                 config=self.config,

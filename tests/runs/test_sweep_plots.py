@@ -99,8 +99,20 @@ def test_a_plot_that_fails_costs_one_line_and_no_report(tmp_path: Path) -> None:
     assert (tmp_path / "outputs" / "sweeps" / "x" / "report" / "report.html").is_file()
 
 
-@pytest.mark.parametrize(("plots", "count"), [("true", 2), ("false", 0)])
-def test_plots_are_drawn_for_all_runs_or_for_none(tmp_path: Path, plots: str, count: int) -> None:
-    words = ("-m", "task=line", "seed=0,1", "trainer.max_steps=3", f"plots={plots}", "name=x")
-    sweep(tmp_path, *words, "hydra/launcher=vectorized")
-    assert len(drawn(tmp_path / "outputs" / "sweeps" / "x")) == count
+def test_a_second_command_draws_what_the_first_one_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "sweeps" / "x"
+    words = ("-m", "task=line", "seed=0,1,2,3", "trainer.max_steps=3", "hydra/launcher=vectorized",
+             "name=x")  # fmt: skip
+    counts = []
+    for plots in ("false", "auto", "true"):
+        sweep(tmp_path, *words, f"plots={plots}")
+        counts.append(len(drawn(folder)))
+    assert counts == [0, 2, 4]
+    assert len(list(folder.glob("*/result.json"))) == 4  # none was trained again
+
+
+def test_a_wrong_value_ends_a_sweep_before_its_first_run(tmp_path: Path) -> None:
+    ended = run_command("-m", "plots=maybe", "seed=0,1", "name=x", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "plots=maybe: give auto, true or false" in ended.stderr
+    assert not list((tmp_path / "outputs").glob("sweeps/x/*/result.json"))
