@@ -34,6 +34,7 @@ from stepsize.run.result import (
     result_of,
     write_result,
 )
+from stepsize.sweeps.jobs import trial_name
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,9 @@ def _build_loggers(run: Run) -> list[Any]:
     loggers = _instantiate_all(run.config, "logger")
     for logger in loggers:
         if isinstance(logger, RowLogger):
-            logger.log_hyperparams(hparams_of(run.config, run.choices))
+            columns = hparams_of(run.config, run.choices, run.overrides)
+            group = trial_name(run.overrides, run.folder, in_sweep=in_sweep())
+            logger.log_hyperparams(columns, group=group)
     return loggers
 
 

@@ -55,7 +55,7 @@ def test_tensorboard_shows_them_too(swept: Path) -> None:
     for folder in sorted(swept.glob("*seed=*")):
         events = EventAccumulator(str(folder)).Reload()
         images = events.Tags()["images"]
-        assert images == (["plot/trajectory"] if folder in drawn(swept) else [])
+        assert images == (["view/trajectory"] if folder in drawn(swept) else [])
         assert "train/loss" in events.Tags()["scalars"]
         assert len(list(folder.glob("events.out.tfevents*"))) == 1
 

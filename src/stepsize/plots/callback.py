@@ -50,7 +50,7 @@ class Plot(LeanCallback):
     @property
     def tag(self) -> str:
         """Its name in TensorBoard."""
-        return f"plot/{self.name}"
+        return f"view/{self.name}"
 
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
         """Draw into an empty figure of 6 x 4 inches.

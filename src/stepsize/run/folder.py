@@ -29,12 +29,13 @@ _NOT_HASHED = (
     "ckpt_path",
     "target",
     "plots",
+    "allowed_packages",
     "overwrite",
     "fail_fast",
 )
 # These say where a run goes, how an earlier attempt is treated and what is drawn, not what the run
 # is.
-_NOT_COMPARED = ("name", "overwrite", "fail_fast", "plots")
+_NOT_COMPARED = ("name", "overwrite", "fail_fast", "plots", "allowed_packages")
 _RUN_FILES = ("result.json", "metrics.csv", "checkpoints")
 _CURVE_FILES = ("metrics.csv", "metrics.part", "*.png", "events.out.tfevents*")
 _DIFFERENCES_SHOWN = 4

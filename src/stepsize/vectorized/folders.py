@@ -34,6 +34,7 @@ from stepsize.loggers.hparams import (
     session_start,
 )
 from stepsize.loggers.metrics_csv import History
+from stepsize.loggers.tags import board_tag
 from stepsize.optim.describe import as_markdown, as_text
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
@@ -41,6 +42,7 @@ from stepsize.run.atomic import replacing
 from stepsize.run.folder import EarlierAttempt, Run
 from stepsize.run.result import reachable_target, result_of, write_result
 from stepsize.schedules.checks import is_kind
+from stepsize.sweeps.jobs import trial_name
 from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.templates import ComposedJob
 
@@ -137,7 +139,9 @@ def _write_events(runs: Sequence[_Ended]) -> None:
     now = time.time()
     outcomes = [ended.outcome for ended in runs]
     times = {o.index: (now - o.seconds, o.seconds / max(o.steps, 1)) for o in outcomes}
-    scalars = scalar_records(outcomes[0].recorder.curves.tables, list(times), times)
+    curves = outcomes[0].recorder.curves.tables
+    tables = {board_tag(tag): table for tag, table in curves.items()}
+    scalars = scalar_records(tables, list(times), times)
     for ended in runs:
         began, steps = times[ended.outcome.index][0], ended.outcome.steps
         before, after = _other_summaries(ended)
@@ -159,11 +163,12 @@ def _other_summaries(ended: _Ended) -> tuple[list[Summary], list[Summary]]:
     run, result = ended.run, ended.result
     variant = ended.outcome.variant
     groups = as_markdown(variant.optimizer, variant.group_table, variant.schedulers)
-    columns = dict(flattened(hparams_of(run.config, run.choices)))
+    columns = dict(flattened(hparams_of(run.config, run.choices, run.overrides)))
+    group = trial_name(run.overrides, run.folder, in_sweep=True)
     scalars = result_scalars(result).items()
     reason = f": {result['reason']}" if result["reason"] else ""
     numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
-    return [session_start(columns), text("parameter groups", groups)], [
+    return [session_start(columns, group), text("parameter groups", groups)], [
         *(image(tag, array, dataformats="HWC") for tag, array in ended.plots),
         Summary(value=numbers),
         text("result", result["status"] + reason),

@@ -92,7 +92,7 @@ def test_tensorboard_shows_the_same_plot_at_the_last_step(run: Run, tmp_path: Fi
 
     finished = run("task=line", "trainer.max_steps=7")
     events = EventAccumulator(str(finished.folder)).Reload()
-    (image,) = events.Images("plot/fit")
+    (image,) = events.Images("view/fit")
     copy = tmp_path / "tensorboard.png"
     copy.write_bytes(image.encoded_image_string)
     assert image.step == 7
