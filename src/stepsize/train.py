@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.interruption import Interrupted, Interruption
 from stepsize.callbacks.recorder import Record
 from stepsize.callbacks.required import GroupTable, required_callbacks
 from stepsize.callbacks.unfreeze import Unfreeze
@@ -25,10 +26,10 @@ from stepsize.loggers.tensorboard import RowLogger
 from stepsize.optim import Recipe
 from stepsize.optima.gap import Gap
 from stepsize.plots.callback import Plot
-from stepsize.run.console import print_summary
+from stepsize.run.console import print_interruption, print_summary
 from stepsize.run.folder import Run, in_sweep
+from stepsize.run.hints import without_hints
 from stepsize.run.result import (
-    SIGTERM_EXIT_STATUS,
     objective_of,
     reachable_target,
     result_of,
@@ -63,7 +64,13 @@ def train(cfg: DictConfig) -> float:
         return objective_of(run.earlier.result)
     record = Record(run.folder / "metrics.csv")
     loggers: list[Any] = []
-    with allowing(run.config["allowed_packages"]), _errors_recorded(run, record, loggers):
+    interruption = Interruption()
+    with (
+        interruption.listening(),
+        without_hints(),
+        allowing(run.config["allowed_packages"]),
+        _errors_recorded(run, record, loggers, interruption),
+    ):
         run.claim_folder(cfg)
         log.debug("overrides: %s", " ".join(run.overrides) or "none")
         check_config(run.config)
@@ -79,7 +86,12 @@ def train(cfg: DictConfig) -> float:
         record.gap = Gap.where_known(module, data)
         config["target"] = reachable_target(config, optimum_known=record.gap is not None)
         check_monitors(watched_tags(config), logged_tags(module, data))
-        callbacks = [resume, *required_callbacks(module.recipe), *_build_callbacks(config)]
+        callbacks = [
+            interruption,
+            resume,
+            *required_callbacks(module.recipe),
+            *_build_callbacks(config),
+        ]
         trainer = _build_trainer(run, record, loggers, callbacks)
 
         # Lightning would load a checkpoint's float64 weights into float32 before it converts.
@@ -166,17 +178,21 @@ def _validate_final_weights(
 
 
 @contextmanager
-def _errors_recorded(run: Run, record: Record, loggers: list[Any]) -> Iterator[None]:
+def _errors_recorded(
+    run: Run, record: Record, loggers: list[Any], interruption: Interruption
+) -> Iterator[None]:
     """Write the error and the metrics so far to ``result.json`` before the error is raised."""
     try:
         yield
     except BaseException as error:
         log.debug("the run ended with this error", exc_info=True)
         record.history.write()
-        _end(run, record, loggers, error=error)
-        if isinstance(error, SIGTERMException):
-            raise SystemExit(SIGTERM_EXIT_STATUS) from error
-        raise
+        between_steps = isinstance(error, SIGTERMException)  # Lightning's
+        ending = interruption.ended_by() if between_steps else error
+        result = _end(run, record, loggers, error=ending)
+        if isinstance(ending, Interrupted) and not in_sweep():
+            print_interruption(run, result)
+        raise ending from error
 
 
 def _end(run: Run, record: Record, loggers: list[Any], **how: Any) -> dict[str, Any]:

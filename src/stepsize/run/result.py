@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from stepsize.loggers.metrics_csv import History
     from stepsize.run.folder import Run
 
-SIGTERM_EXIT_STATUS = 143  # 128 + SIGTERM, as shells count
-
 
 def result_of(
     run: Run,
@@ -124,13 +122,12 @@ def reachable_target(config: Mapping[str, Any], *, optimum_known: bool) -> dict[
 
 
 def _status_of(error: BaseException) -> tuple[str, str]:
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
+    from stepsize.callbacks.interruption import Interrupted
 
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "Ctrl-C"
-    if isinstance(error, SystemExit):
-        terminated = isinstance(error, SIGTERMException) or error.code == SIGTERM_EXIT_STATUS
-        return "interrupted", "SIGTERM" if terminated else type(error).__name__
+    if isinstance(error, Interrupted):
+        return "interrupted", error.reason
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return "interrupted", type(error).__name__
     return "failed", one_line(error)
 
 
