@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -179,9 +180,11 @@ def _settled_config(folder: Path) -> dict[str, Any]:
     saved["hydra"].hydra.runtime.output_dir = str(folder)
     hydra = HydraConfig.instance()
     before, hydra.cfg = hydra.cfg, saved["hydra"]  # interpolations look there
+    logging.disable(logging.INFO)  # the run has logged what is resolved how
     try:
         choices = {key: str(value) for key, value in saved["hydra"].hydra.runtime.choices.items()}
         config, _ = resolved_config(saved["config"], choices, tuple(saved["overrides"]))
     finally:
         hydra.cfg = before
+        logging.disable(logging.NOTSET)
     return config
