@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import headless_chromium
 import pytest
 import torch
 from command_line import ROOT, run_command
+from headless_chromium import Tab
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
@@ -103,3 +105,12 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return run_command(*arguments, cwd=tmp_path, env=env, new=new)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Tab]:
+    """A tab of a real browser; its tests are skipped where there is none."""
+    if headless_chromium.EXECUTABLE is None:
+        pytest.skip(f"needs a browser: none of {', '.join(headless_chromium.NAMES)} is installed")
+    with headless_chromium.open_tab() as opened:
+        yield opened

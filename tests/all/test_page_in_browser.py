@@ -6,10 +6,8 @@ import base64
 import csv
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import headless_chromium
 import numpy as np
 import pytest
 from headless_chromium import Tab
@@ -52,14 +50,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     write_sweep(folder / "quick", varied, special=special)
     return write_report([folder / "quick"], folder / "quick" / "report").page
-
-
-@pytest.fixture(scope="module")
-def tab() -> Iterator[Tab]:
-    if headless_chromium.EXECUTABLE is None:
-        pytest.skip(f"needs a browser: none of {', '.join(headless_chromium.NAMES)} is installed")
-    with headless_chromium.open_tab() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

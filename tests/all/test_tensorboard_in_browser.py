@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import headless_chromium
 import pytest
 from command_line import run_command
 from headless_chromium import Tab
@@ -46,14 +44,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "outputs" / "sweeps" / "first"
-
-
-@pytest.fixture(scope="module")
-def tab() -> Iterator[Tab]:
-    if headless_chromium.EXECUTABLE is None:
-        pytest.skip(f"needs a browser: none of {', '.join(headless_chromium.NAMES)} is installed")
-    with headless_chromium.open_tab() as opened:
-        yield opened
 
 
 def cards_of(tab: Tab, logdir: Path, runs: int, query: str = "") -> list[dict[str, Any]]:

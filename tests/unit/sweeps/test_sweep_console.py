@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shlex
 from urllib.parse import parse_qs, urlsplit
 
@@ -200,6 +201,22 @@ def test_the_line_of_a_terminal_keeps_its_width(tmp_path):
     frames = [line for line in out.getvalue().replace("\r", "\n").split("\n") if "runs" in line]
     starts = {Console().render_str(f).plain.find("/12") for f in map(plain, frames)}
     assert len(starts) == 1
+
+
+def test_no_colour_is_printed_where_none_is_wanted(tmp_path, monkeypatch):
+    special = {"optimizer=sgd,seed=1": {"status": "diverged", "end": 50}}
+    varied = {"optimizer": ["sgd", "adam"], "seed": [0, 1]}
+    folder = write_sweep(tmp_path / "s", varied, special=special)
+
+    def colours():
+        console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="256")
+        sweep = read_sweep(folder)
+        print_end(sweep, answer_sweeps([sweep]), None, console)
+        return re.findall(r"\x1b\[(?:\d+;)*3[0-7]", console.file.getvalue())
+
+    assert colours()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colours()
 
 
 def plain(text):
