@@ -12,7 +12,9 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from stepsize.callbacks.batch_order import BatchOrder
 from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.fingerprints import Fingerprints
 from stepsize.callbacks.recorder import Record
 from stepsize.callbacks.required import GroupTable, required_callbacks
 from stepsize.callbacks.unfreeze import Unfreeze
@@ -61,8 +63,9 @@ def train(cfg: DictConfig) -> float:
     if run.earlier.is_done:
         return objective_of(run.earlier.result)
     record = Record(run.folder / "metrics.csv")
+    prints = Fingerprints()
     loggers: list[Any] = []
-    with allowing(run.config["allowed_packages"]), _errors_recorded(run, record, loggers):
+    with allowing(run.config["allowed_packages"]), _errors_recorded(run, record, prints, loggers):
         run.claim_folder(cfg)
         log.debug("overrides: %s", " ".join(run.overrides) or "none")
         check_config(run.config)
@@ -78,7 +81,8 @@ def train(cfg: DictConfig) -> float:
         record.gap = Gap.where_known(module, data)
         config["target"] = reachable_target(config, optimum_known=record.gap is not None)
         check_monitors(watched_tags(config), logged_tags(module, data))
-        callbacks = [resume, *required_callbacks(module.recipe), *_build_callbacks(config)]
+        needed = [resume, BatchOrder(config["seed"]), prints, *required_callbacks(module.recipe)]
+        callbacks = [*needed, *_build_callbacks(config)]
         trainer = _build_trainer(run, record, loggers, callbacks)
 
         # Lightning would load a checkpoint's float64 weights into float32 before it converts.
@@ -87,7 +91,7 @@ def train(cfg: DictConfig) -> float:
         _validate_final_weights(trainer, module, data, record)
 
         reasons = [c.reason for c in callbacks if isinstance(c, Divergence) and c.reason]
-        result = _end(run, record, loggers, diverged=reasons[0] if reasons else None)
+        result = _end(run, record, prints, loggers, diverged=reasons[0] if reasons else None)
     log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
     if not in_sweep():
         print_summary(run, result)
@@ -159,30 +163,42 @@ def _validate_final_weights(
 
 
 @contextmanager
-def _errors_recorded(run: Run, record: Record, loggers: list[Any]) -> Iterator[None]:
+def _errors_recorded(
+    run: Run, record: Record, prints: Fingerprints, loggers: list[Any]
+) -> Iterator[None]:
     """Write the error and the metrics so far to ``result.json`` before the error is raised."""
     try:
         yield
     except BaseException as error:
         log.debug("the run ended with this error", exc_info=True)
         record.history.write()
-        _end(run, record, loggers, error=error)
+        _end(run, record, prints, loggers, error=error)
         if isinstance(error, SIGTERMException):
             raise SystemExit(SIGTERM_EXIT_STATUS) from error
         raise
 
 
-def _end(run: Run, record: Record, loggers: list[Any], **how: Any) -> dict[str, Any]:
+def _end(
+    run: Run, record: Record, prints: Fingerprints, loggers: list[Any], **how: Any
+) -> dict[str, Any]:
     """Write ``result.json`` and complete the run's row of HPARAMS.
 
     Args:
         run: the run.
         record: its metrics.
+        prints: of its initial weights, first and last batch.
         loggers: those of the configuration.
         **how: ``diverged`` or ``error``, as :func:`stepsize.run.result.result_of` takes them.
     """
     optimum = None if record.gap is None else record.gap.optimum
-    result = result_of(run, record.history, steps=record.steps, optimum=optimum, **how)
+    result = result_of(
+        run,
+        record.history,
+        steps=record.steps,
+        optimum=optimum,
+        fingerprints=prints.result,
+        **how,
+    )
     write_result(run.folder, result)
     for logger in loggers:
         if isinstance(logger, RowLogger):

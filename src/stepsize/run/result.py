@@ -32,6 +32,7 @@ def result_of(
     optimum: float | None = None,
     diverged: str | None = None,
     error: BaseException | None = None,
+    fingerprints: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """What ``result.json`` says of a run that has ended.
 
@@ -42,6 +43,8 @@ def result_of(
         optimum: the smallest value of the training objective, where it is known.
         diverged: the reason that the callback ``Divergence`` gives; None where it gives none.
         error: what ended the run before its end; None where nothing did.
+        fingerprints: short hashes, as the callback ``Fingerprints`` takes them; None where the run
+            did not get that far.
 
     Returns:
         The keys and values of ``result.json``. ``status`` is ``completed``, ``diverged``,
@@ -85,6 +88,7 @@ def result_of(
         "objective": objective,
         "lr": (config.get("optimizer") or {}).get("lr"),
         "target": target and {**target, "steps": _steps_to_target(config, history)},
+        "fingerprints": None if fingerprints is None else dict(fingerprints),
         "versions": versions(),
     }
 
