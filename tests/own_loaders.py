@@ -111,3 +111,13 @@ class Own(pl.LightningDataModule):
 
     def val_dataloader(self):
         return DataLoader(Augmented(), SIZE)
+
+
+def own(kind, optimizer="adam"):
+    """Overrides of a run with this loader, and with a module that draws at each evaluation."""
+    return [
+        "task=line", "~data", f"+data={{_target_: own_loaders.Own, kind: {kind}}}",
+        "model._target_=resuming.JitteryOfAll", "monitor=train/loss", "target=null",
+        f"optimizer={optimizer}", "allowed_packages=[own_loaders,resuming]", "logger=none",
+        "callbacks.plot=null", "trainer.val_check_interval=8", "trainer.log_every_n_steps=3",
+    ]  # fmt: skip
