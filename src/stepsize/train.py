@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from stepsize.callbacks.batch_order import BatchOrder
@@ -62,7 +63,7 @@ def train(cfg: DictConfig) -> float:
     run = Run.open(cfg)
     if run.earlier.is_done:
         return objective_of(run.earlier.result)
-    record = Record(run.folder / "metrics.csv")
+    record = Record(run.folder / "metrics.csv" if _is_first_process() else None)
     prints = Fingerprints()
     loggers: list[Any] = []
     with allowing(run.config["allowed_packages"]), _errors_recorded(run, record, prints, loggers):
@@ -71,7 +72,7 @@ def train(cfg: DictConfig) -> float:
         check_config(run.config)
         resume, run = _resume(run)
         config = run.config
-        loggers += _build_loggers(run)
+        loggers += _build_loggers(run) if _is_first_process() else []
 
         pl.seed_everything(config["seed"], workers=True, verbose=False)
         data = instantiate(config["data"], where="data")
@@ -93,9 +94,14 @@ def train(cfg: DictConfig) -> float:
         reasons = [c.reason for c in callbacks if isinstance(c, Divergence) and c.reason]
         result = _end(run, record, prints, loggers, diverged=reasons[0] if reasons else None)
     log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
-    if not in_sweep():
+    if not in_sweep() and _is_first_process():
         print_summary(run, result)
     return objective_of(result)
+
+
+def _is_first_process() -> bool:
+    """Whether this process writes the run's files; Lightning starts others with trainer=ddp."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _resume(run: Run) -> tuple[Resume, Run]:
@@ -199,7 +205,8 @@ def _end(
         fingerprints=prints.result,
         **how,
     )
-    write_result(run.folder, result)
+    if _is_first_process():
+        write_result(run.folder, result)
     for logger in loggers:
         if isinstance(logger, RowLogger):
             logger.close_session(result)
