@@ -49,8 +49,8 @@ class Tab:
                 return answer["result"]
             self.events.append(answer)
 
-    def show(self, file: Path, width: int, scheme: str = "light", height: int = 900) -> None:
-        """Open a file at a given width and colour scheme, and wait until it is loaded."""
+    def show(self, page: Path | str, width: int, scheme: str = "light", height: int = 900) -> None:
+        """Open a file or an address at a given width and colour scheme, and wait for its load."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 700,
@@ -58,7 +58,7 @@ class Tab:
         scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", features=[scheme_feature])
         self.events.clear()
-        self.call("Page.navigate", url=file.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 
@@ -67,10 +67,10 @@ class Tab:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def screenshot(self, file: Path) -> None:
-        """Save an image of the whole page."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(answer["data"]))
+    def screenshot(self, whole: bool = True) -> bytes:
+        """A PNG of the whole page, or of what is on the screen."""
+        answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        return base64.b64decode(answer["data"])
 
     @property
     def requested(self) -> list[str]:

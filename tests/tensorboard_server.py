@@ -48,19 +48,25 @@ class Server:
         points = self.get("scalars/scalars", run=run, tag=tag)
         return {step: float(value) for _, step, value in points}
 
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """The table of the HPARAMS tab: columns by name, ``status``, and metrics by tag."""
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """The rows of the HPARAMS tab by name, as TensorBoard sends them."""
         found = self.post(
             "hparams/session_groups", experimentName="", allowedStatuses=_EVERY_STATUS,
             colParams=[], startIndex=0, sliceSize=1000,
         )  # fmt: skip
+        return {group["name"]: group for group in found["sessionGroups"]}
+
+    def sessions(self) -> dict[str, dict[str, Any]]:
+        """The row of each run."""
+        return {s["name"]: group for group in self.groups().values() for s in group["sessions"]}
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Of each run that has its own row: columns by name, ``status``, and metrics by tag."""
         rows = {}
-        for group in found["sessionGroups"]:
+        for name, group in self.sessions().items():
             (session,) = group["sessions"]
             metrics = {m["name"]["tag"]: m["value"] for m in group.get("metricValues", [])}
-            rows[group["name"]] = {
-                **group["hparams"], "status": session["status"], "metrics": metrics,
-            }  # fmt: skip
+            rows[name] = {**group["hparams"], "status": session["status"], "metrics": metrics}
         return rows
 
     def columns(self) -> tuple[list[str], list[str]]:

@@ -5,8 +5,7 @@ the top. It runs the file before it registers the module, so that the dataclass 
 postponed annotations.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Optional
@@ -17,15 +16,6 @@ from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/train.yaml uses)
-
-
-@contextmanager
-def _leaving_on_ctrl_c() -> Iterator[None]:
-    """Exit on Ctrl-C without a traceback; the callback SweepEnd prints the sweep's table."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None  # 128 + SIGINT, as shells count
 
 
 @dataclass
@@ -79,18 +69,20 @@ class Grid(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Run the grid of the sweep's file and the command line; see ``run_grid``."""
-        from stepsize.config.schema import refuse_renamed_keys
+        from stepsize.config.schema import check_plots, refuse_renamed_keys
         from stepsize.run.errors import errors_in_one_line
         from stepsize.sweeps.grid import run_grid
+        from stepsize.sweeps.lifecycle import leaving_on_signals
 
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
-        with errors_in_one_line(), _leaving_on_ctrl_c():
+        with errors_in_one_line(), leaving_on_signals():
             refuse_renamed_keys(self.unknown, prefix="hydra.sweeper.")
             if self.unknown:
                 known = ", ".join(field.name for field in fields(GridConf)[1:])
                 raise ValueError(f"hydra.sweeper.{min(self.unknown)} does not exist; give {known}")
+            check_plots(self.config.plots)  # each run would fail with the same message
             return run_grid(
                 overrides=[*self._parse_config(), *arguments],
                 config=self.config,

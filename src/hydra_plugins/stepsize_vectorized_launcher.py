@@ -55,7 +55,7 @@ class Vectorized(BasicLauncher):
 
         from stepsize.run.errors import errors_in_one_line
         from stepsize.run.folder import EarlierAttempt
-        from stepsize.vectorized.launcher import log_individual_runs, run_individually, train_jobs
+        from stepsize.vectorized.launcher import run_individually, tell_individual_runs, train_jobs
         from stepsize.vectorized.templates import Templates
 
         assert self.config is not None
@@ -82,7 +82,7 @@ class Vectorized(BasicLauncher):
         processes = self.processes or os.cpu_count() or 1
         reasons, computed = train_jobs(distinct, 1 if self._computed else processes)
         self._computed |= computed
-        log_individual_runs(reasons)
+        tell_individual_runs(reasons)
         basic_launch = super().launch
         self._computed |= run_individually(
             lambda index: basic_launch([overrides[distinct[index].number]], distinct[index].number),

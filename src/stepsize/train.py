@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from stepsize.callbacks.batch_order import BatchOrder
 from stepsize.callbacks.divergence import Divergence
 from stepsize.callbacks.fingerprints import Fingerprints
+from stepsize.callbacks.interruption import Interrupted, Interruption
 from stepsize.callbacks.recorder import Record
 from stepsize.callbacks.required import GroupTable, required_callbacks
 from stepsize.callbacks.unfreeze import Unfreeze
@@ -28,23 +28,22 @@ from stepsize.loggers.tensorboard import RowLogger
 from stepsize.optim import Recipe
 from stepsize.optima.gap import Gap
 from stepsize.plots.callback import Plot
-from stepsize.run.console import print_summary
+from stepsize.run.console import print_interruption, print_summary
 from stepsize.run.folder import Run, in_sweep
+from stepsize.run.hints import without_hints
 from stepsize.run.result import (
-    SIGTERM_EXIT_STATUS,
     objective_of,
     reachable_target,
     result_of,
     write_result,
 )
+from stepsize.sweeps.jobs import trial_name
 
 log = logging.getLogger(__name__)
 
 # Lightning sets its level to INFO when it is imported: devices, tips, "max_steps reached".
 for name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)
-# Lightning 2.6 asks torch 2.13's tree specs in an outdated way; nothing that a user could change.
-warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 def train(cfg: DictConfig) -> float:
@@ -66,7 +65,13 @@ def train(cfg: DictConfig) -> float:
     record = Record(run.folder / "metrics.csv" if _is_first_process() else None)
     prints = Fingerprints()
     loggers: list[Any] = []
-    with allowing(run.config["allowed_packages"]), _errors_recorded(run, record, prints, loggers):
+    interruption = Interruption()
+    with (
+        interruption.listening(),
+        without_hints(),
+        allowing(run.config["allowed_packages"]),
+        _errors_recorded(run, record, prints, loggers, interruption),
+    ):
         run.claim_folder(cfg)
         log.debug("overrides: %s", " ".join(run.overrides) or "none")
         check_config(run.config)
@@ -82,8 +87,14 @@ def train(cfg: DictConfig) -> float:
         record.gap = Gap.where_known(module, data)
         config["target"] = reachable_target(config, optimum_known=record.gap is not None)
         check_monitors(watched_tags(config), logged_tags(module, data))
-        needed = [resume, BatchOrder(config["seed"]), prints, *required_callbacks(module.recipe)]
-        callbacks = [*needed, *_build_callbacks(config)]
+        callbacks = [
+            interruption,
+            resume,
+            BatchOrder(config["seed"]),
+            prints,
+            *required_callbacks(module.recipe),
+            *_build_callbacks(config),
+        ]
         trainer = _build_trainer(run, record, loggers, callbacks)
 
         # Lightning would load a checkpoint's float64 weights into float32 before it converts.
@@ -122,16 +133,22 @@ def _build_loggers(run: Run) -> list[Any]:
     loggers = _instantiate_all(run.config, "logger")
     for logger in loggers:
         if isinstance(logger, RowLogger):
-            logger.log_hyperparams(hparams_of(run.config, run.choices))
+            columns = hparams_of(run.config, run.choices, run.overrides)
+            group = trial_name(run.overrides, run.folder, in_sweep=in_sweep())
+            logger.log_hyperparams(columns, group=group)
     return loggers
 
 
 def _build_callbacks(config: Mapping[str, Any]) -> list[pl.Callback]:
-    """The configured callbacks; in a sweep no progress bar, because the sweep has its own."""
+    """The configured callbacks; a sweep has its own progress bar, and draws some plots itself."""
     skipped: list[type] = [pl.callbacks.ProgressBar] if in_sweep() else []
-    skipped += [] if config["plots"] else [Plot]
+    skipped += [Plot] if config["plots"] is False else []
     callbacks = _instantiate_all(config, "callbacks")
-    return [callback for callback in callbacks if not isinstance(callback, tuple(skipped))]
+    kept = [callback for callback in callbacks if not isinstance(callback, tuple(skipped))]
+    for callback in kept:
+        if isinstance(callback, Plot):
+            callback.draws_at_end = config["plots"] is True or not in_sweep()
+    return kept
 
 
 def _build_trainer(
@@ -170,7 +187,11 @@ def _validate_final_weights(
 
 @contextmanager
 def _errors_recorded(
-    run: Run, record: Record, prints: Fingerprints, loggers: list[Any]
+    run: Run,
+    record: Record,
+    prints: Fingerprints,
+    loggers: list[Any],
+    interruption: Interruption,
 ) -> Iterator[None]:
     """Write the error and the metrics so far to ``result.json`` before the error is raised."""
     try:
@@ -178,10 +199,12 @@ def _errors_recorded(
     except BaseException as error:
         log.debug("the run ended with this error", exc_info=True)
         record.history.write()
-        _end(run, record, prints, loggers, error=error)
-        if isinstance(error, SIGTERMException):
-            raise SystemExit(SIGTERM_EXIT_STATUS) from error
-        raise
+        between_steps = isinstance(error, SIGTERMException)  # Lightning's
+        ending = interruption.ended_by() if between_steps else error
+        result = _end(run, record, prints, loggers, error=ending)
+        if isinstance(ending, Interrupted) and not in_sweep() and _is_first_process():
+            print_interruption(run, result)
+        raise ending from error
 
 
 def _end(

@@ -1,13 +1,15 @@
 """The promises of the command line, on the program itself."""
 
 import json
+import os
+import shlex
 import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from command_line import start_command
+from command_line import run_command, start_command
 
 
 def only_run(folder: Path) -> Path:
@@ -137,17 +139,44 @@ def test_a_multirun_trains_every_combination(command, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals: Linux or macOS")
-@pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", None), ("SIGTERM", 143)])
-def test_an_interrupted_run_says_so(tmp_path, signal_name, code):
-    process = start_command("trainer.max_steps=10000000", "hydra.run.dir=here", cwd=tmp_path)
+@pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupted_run_says_at_which_step_and_how_to_continue(tmp_path, signal_name, code):
+    words = ["task=line", "trainer.max_steps=10000000", "hydra.run.dir=here"]
+    process = start_command(*words, cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("here/events*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1)
     process.send_signal(getattr(signal, signal_name))
-    ended_with = process.wait(60)
-    assert ended_with == code if code else ended_with != 0
+    out, err = process.communicate(60)
+    assert process.returncode == code
+    assert "Traceback" not in err
     result = json.loads((tmp_path / "here" / "result.json").read_text())
     assert result["status"] == "interrupted"
+    reason = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM"}[signal_name]
+    assert result["reason"] == reason
     assert result["steps"] > 0
     assert (tmp_path / "here" / "metrics.csv").exists()
+    assert f"interrupted by {reason} at step {result['steps']:,} of 10,000,000: line with" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("continue "))
+    python, script, *continued = shlex.split(line.removeprefix("continue "))
+    assert (python, Path(script).name) == ("python", "train.py")
+    longer = [f"trainer.max_steps={result['steps'] + 5}", "hydra.run.dir=there"]
+    kept = [each for each in continued if not each.startswith("trainer.max_steps")]
+    assert run_command(*kept, *longer, cwd=tmp_path).returncode == 0
+    whole = json.loads((tmp_path / "there" / "result.json").read_text())
+    assert (whole["status"], whole["steps"]) == ("completed", result["steps"] + 5)
+
+
+def test_lightnings_hints_are_silent_where_srun_is_installed(tmp_path):
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    path = f"{srun.parent}{os.pathsep}{os.environ['PATH']}"
+    words = ["task=line", "trainer.max_steps=5", "plots=false"]
+    for command in (words, ["-m", *words, "seed=0,1"]):
+        done = run_command(*command, cwd=tmp_path, env={"PATH": path})
+        assert done.returncode == 0
+        assert "srun" not in done.stdout + done.stderr
+        assert "logging interval" not in done.stdout + done.stderr

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard_server import served
 
 from stepsize.loggers.hparams import hparams_of
+from stepsize.loggers.tags import board_tag
 from stepsize.loggers.tensorboard import RowLogger
 from stepsize.train import train
 
@@ -70,8 +71,8 @@ def sweep(tmp_path_factory):
 @pytest.fixture(scope="module")
 def board(sweep):
     def all_read(server):
-        # The run that failed before its first step has no scalars.
-        return len(server.get("scalars/tags")) == len(RUNS) - 1 and len(server.rows()) == len(RUNS)
+        # The run that failed before its first step has final scalars only.
+        return len(server.get("scalars/tags")) == len(RUNS) == len(server.rows())
 
     with served(sweep, all_read) as server:
         yield server
@@ -94,8 +95,11 @@ def table(sweep, name):
     return {tag: {int(row["step"]): float(row[tag]) for row in lines if row[tag]} for tag in tags}
 
 
-def test_each_run_is_one_row_named_as_its_folder(rows):
-    assert set(rows) == set(RUNS)
+def test_each_run_by_itself_is_one_row_whose_name_begins_with_its_overrides(board):
+    names = {name.rpartition("/")[2]: row["name"] for name, row in board.sessions().items()}
+    assert set(names) == set(RUNS)
+    assert names["lbfgs"].startswith("optimizer=lbfgs,seed=1,task=line,trainer.")
+    assert names["lbfgs"].endswith(" (lbfgs)")
 
 
 def test_only_a_completed_run_is_a_success(rows):
@@ -107,28 +111,28 @@ def test_only_a_completed_run_is_a_success(rows):
 
 
 def test_a_divergence_is_told_from_a_failure_by_its_step(rows, sweep):
-    at = {name: row["metrics"].get("end/diverged_at") for name, row in rows.items()}
+    at = {name: row["metrics"].get("verdict/steps_until_divergence") for name, row in rows.items()}
     assert {name for name, step in at.items() if step is not None} == {"diverged"}
     assert at["diverged"] == result(sweep, "diverged")["steps"]
 
 
 def test_a_row_has_what_the_run_was_given(rows):
     row = rows["lbfgs"]
-    given = {"task": "line", "optimizer": "lbfgs", "scheduler": "none", "seed": 1, "lr": 1.0}
+    given = {"task": "line", "optimizer": "lbfgs", "scheduler": "none", "lr": 1.0}
     given |= {"trainer.max_steps": 40, "trainer.gradient_clip_val": 1e3}
     assert {key: row[key] for key in given} == given
     assert rows["mlp"]["scheduler"] == "onecycle"
-    assert rows["mlp"]["scheduler.max_lr"] == 1e-3
-    assert rows["mlp"]["task.model.net.widths"] == "[64, 128, 128, 10]"
-    assert rows["adam"]["optimizer.betas"] == "[0.9, 0.999]"
-    assert rows["adam"]["optimizer.amsgrad"] is False
+    assert rows["mlp"]["with onecycle.max_lr"] == 1e-3
+    assert rows["mlp"]["with digits_mlp.model.net.widths"] == "[64, 128, 128, 10]"
+    assert rows["adam"]["with adam.betas"] == "[0.9, 0.999]"
+    assert rows["adam"]["with adam.amsgrad"] is False
 
 
 def test_the_columns_of_all_optimizers_are_united(board, rows):
     hparams, metrics = board.columns()
-    assert {"optimizer.history_size", "optimizer.amsgrad", "optimizer.dampening"} <= set(hparams)
-    assert "optimizer.amsgrad" not in rows["lbfgs"]
-    assert {"train/loss", "val/acc", "end/final_gap"} <= set(metrics)
+    assert {"with lbfgs.history_size", "with adam.amsgrad", "with sgd.dampening"} <= set(hparams)
+    assert "with adam.amsgrad" not in rows["lbfgs"]
+    assert {"train/loss", "val/acc", "verdict/final_gap"} <= set(metrics)
 
 
 def test_what_is_wanted_most_is_shown_unasked(board):
@@ -137,30 +141,31 @@ def test_what_is_wanted_most_is_shown_unasked(board):
         "lr",
         "optimizer",
     ]
-    shown = ["end/best", "end/diverged_at", "end/final", "end/final_gap", "end/steps_to_target"]
-    assert metrics[:5] == shown
+    assert metrics[:5] == ["train/acc", "train/gap", "train/log10_gap", "train/loss", "val/acc"]
+    assert not any(name.startswith("with ") for name in hparams[:5])
 
 
 @pytest.mark.parametrize("name", ["adam", "lbfgs", "mlp", "interrupted", "resumed"])
 def test_the_metrics_of_a_row_are_those_of_the_result(rows, sweep, name):
     row, told = rows[name]["metrics"], result(sweep, name)
     monitored = told["metrics"][told["monitor"]]
-    expected = {"end/final": monitored["final"], "end/best": monitored["best"]}
+    expected = {f"verdict/{key}": monitored[key] for key in ("first", "final", "best")}
+    expected["verdict/seconds"] = told["seconds"]
     if "train/gap" in told["metrics"]:
-        expected["end/final_gap"] = told["metrics"]["train/gap"]["final"]
+        expected["verdict/final_gap"] = told["metrics"]["train/gap"]["final"]
     if told["target"] and told["target"]["steps"] is not None:
-        expected["end/steps_to_target"] = told["target"]["steps"]
-    found = {tag: value for tag, value in row.items() if tag.startswith("end/")}
+        expected["verdict/steps_to_target"] = told["target"]["steps"]
+    found = {tag: value for tag, value in row.items() if tag.startswith("verdict/")}
     assert found == {tag: pytest.approx(value, rel=1e-6) for tag, value in expected.items()}
 
 
 def test_a_target_that_was_missed_has_no_number_of_steps(rows):
-    assert "end/steps_to_target" in rows["lbfgs"]["metrics"]
-    assert "end/steps_to_target" not in rows["adam"]["metrics"]
+    assert "verdict/steps_to_target" in rows["lbfgs"]["metrics"]
+    assert "verdict/steps_to_target" not in rows["adam"]["metrics"]
 
 
 def test_no_number_of_the_end_is_infinite(rows):
-    ends = [v for row in rows.values() for tag, v in row["metrics"].items() if "end/" in tag]
+    ends = [v for row in rows.values() for tag, v in row["metrics"].items() if "verdict/" in tag]
     assert all(isinstance(value, float) and math.isfinite(value) for value in ends)
 
 
@@ -177,9 +182,9 @@ def test_nothing_is_called_hp_metric(board, sweep):
 def test_the_curves_are_those_of_the_table(board, sweep, name):
     expected = table(sweep, name)
     shown = set(board.get("scalars/tags")[name])
-    assert {tag for tag in shown if not tag.startswith("end/")} == set(expected)
+    assert {tag for tag in shown if not tag.startswith("verdict/")} == set(map(board_tag, expected))
     for tag, values in expected.items():
-        curve = board.curve(name, tag)
+        curve = board.curve(name, board_tag(tag))
         assert list(curve) == list(values), tag
         for step, value in values.items():
             if abs(value) < 1e38:  # else it is infinite in float32
@@ -188,7 +193,8 @@ def test_the_curves_are_those_of_the_table(board, sweep, name):
 
 def test_the_same_thing_has_the_same_tag_in_every_task(board):
     tags = board.get("scalars/tags")
-    common = {"train/loss", "val/loss", "lr/default", "grad_norm/default", "update_ratio/default"}
+    watched = {f"watch/{name}/default" for name in ("lr", "grad_norm", "update_ratio")}
+    common = {"train/loss", "val/loss", *watched}
     assert common <= set(tags["mlp"])
     assert common - {"val/loss"} | {"train/gap", "train/log10_gap"} <= set(tags["adam"])
 
@@ -203,8 +209,8 @@ def test_how_a_run_ended_stands_in_words_too(board, sweep):
 
 def test_the_plot_of_the_fit_is_there(board):
     shown = board.get("images/tags")
-    assert "plot/fit" in shown["adam"]
-    assert "plot/confusion_matrix" in shown["mlp"]
+    assert "view/fit" in shown["adam"]
+    assert "view/confusion_matrix" in shown["mlp"]
 
 
 def test_a_run_is_one_file_of_events(sweep):
@@ -251,16 +257,18 @@ def test_watching_and_where_it_runs_are_no_columns():
         "seed": 3,
         "monitor": "train/loss",
     }
-    assert hparams_of(config, {"optimizer": "adam"}) == {
+    choices = {"optimizer": "adam", "task": "line"}
+    overrides = ["optimizer=adam", "+param_groups.head={match: fc, lr: 1.0}", "seed=3"]
+    assert hparams_of(config, choices, overrides) == {
         "optimizer": "adam",
+        "task": "line",
         "lr": 0.1,
-        "seed": 3,
-        "optimizer.eps": float("inf"),
+        "with adam.eps": float("inf"),
         "param_groups.head.match": "fc",
         "param_groups.head.lr": 1.0,
         "trainer.max_steps": 5,
         "callbacks.ema.decay": 0.9,
-        "task.monitor": "train/loss",
-        "task.data._target_": "a.Data",
-        "task.model.net.widths": "[1, 2]",
+        "with line.monitor": "train/loss",
+        "with line.data._target_": "a.Data",
+        "with line.model.net.widths": "[1, 2]",
     }

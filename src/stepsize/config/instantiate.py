@@ -1,8 +1,9 @@
 """Builds objects from configuration, with classes of allowed packages only.
 
 A configuration file names classes (``_target_: torch.optim.Adam``). Every ``_target_`` is checked
-here, so that a file from a stranger cannot call ``os.system``. ``allowed_packages=[my_package]`` on
-the command line allows more packages; Hydra's own block list applies too.
+here: its package, and by :mod:`stepsize.config.places` whether it belongs to its place, so that a
+file from a stranger cannot call ``os.system`` or ``torch.hub.load``. ``allowed_packages=[NAME]`` on
+the command line trusts a package of one's own; Hydra's own block list applies too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+from stepsize.config.places import check_object, check_target
 
 ALLOWED_PACKAGES = (
     "torch",
@@ -67,8 +70,10 @@ def locate(target: str) -> Callable[..., Any]:
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             where = ".".join(names[:depth]) or "this environment"
             raise ValueError(f"_target_={target}: there is no {name} in {where}{hint}")
-    # torch.os.system begins with an allowed name, but is defined elsewhere.
-    module = getattr(found, "__module__", None) or target
+    # torch.os.system begins with an allowed name, but is defined elsewhere. An object without a
+    # home may come from anywhere; of torch's functions in C, those of networks are known.
+    home = "torch" if names[:-1] == ["torch", "nn", "functional"] else ""
+    module = getattr(found, "__module__", None) or home
     if not callable(found) or not _is_in(module, allowed):
         raise ValueError(f"_target_={target} is not a class or function of {', '.join(allowed)}")
     return found
@@ -92,11 +97,13 @@ def instantiate(config: Mapping[str, Any], *args: Any, where: str = "config", **
 
     _check(config, where)
     try:
-        return hydra_instantiate(dict(config), *args, _convert_="all", **kwargs)
+        built = hydra_instantiate(dict(config), *args, _convert_="all", **kwargs)
     except InstantiationException as error:
         cause = error.__cause__ or error
         reason = str(cause).splitlines()[0] if str(cause) else repr(cause)
         raise ValueError(f"{where}: {config['_target_']}: {reason}") from cause
+    check_object(built, config["_target_"], where)
+    return built
 
 
 def check_arguments(call: Callable[..., Any], names: Sequence[str], where: str) -> None:
@@ -136,6 +143,7 @@ def _check(node: Any, where: str) -> None:
                 call = locate(node["_target_"])
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
+            check_target(call, node["_target_"], where, _extra_packages.get())
             check_arguments(call, [str(k) for k in node if k not in _HYDRA_KEYS], where)
         for key, value in node.items():
             _check(value, f"{where}.{key}")

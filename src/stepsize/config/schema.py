@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, List, Optional  # noqa: UP035 (OmegaConf resolves these at run time)
+from typing import Any, List, Optional, Union  # noqa: UP035 (OmegaConf resolves them at run time)
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
@@ -54,7 +54,7 @@ class TrainConfig:
     target: Optional[Target] = None  # noqa: UP045
     ckpt_path: Optional[str] = None  # noqa: UP045
     resume: ResumeMode = ResumeMode.full
-    plots: bool = True
+    plots: Union[bool, str] = "auto"  # noqa: UP007
     allowed_packages: List[str] = field(default_factory=list)  # noqa: UP006
     overwrite: bool = False
     fail_fast: bool = False
@@ -77,6 +77,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: names the value that was given and what is allowed.
     """
+    check_plots(config["plots"])
     seed, path, resume = config["seed"], config["ckpt_path"], config["resume"]
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: give a whole number from 0 to 4294967295")
@@ -101,6 +102,18 @@ def check_config(config: Mapping[str, Any]) -> None:
             "trainer.max_steps=-1: the run would never end; set it, or trainer.max_epochs"
         )
     whole_number("trainer.log_every_n_steps", trainer.get("log_every_n_steps", 1), least=1)
+
+
+def check_plots(value: object) -> None:
+    """Refuse a value of ``plots`` that is none of auto, true and false.
+
+    An enumeration would not do: OmegaConf refuses YAML's true and false for one.
+
+    Raises:
+        ValueError: names the value that was given and what is allowed.
+    """
+    if not isinstance(value, bool) and value != "auto":
+        raise ValueError(f"plots={value}: give auto, true or false")
 
 
 def whole_number(key: str, value: object, least: int) -> int:

@@ -14,10 +14,15 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.text import plugin_data_pb2 as text_pb2
 
 _LARGEST = float(np.finfo(np.float32).max)  # TensorBoard's scalars are float32
 _PREFIX = "events.out.tfevents."
+_OF_REPORT = ".report"  # the end of the names of a report's files
 _NUMBER = count()
 _UINT32 = struct.Struct("<I")
 
@@ -25,7 +30,10 @@ _UINT32 = struct.Struct("<I")
 def write_event_file(
     folder: Path,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    layout: Summary | None = None,
+    *,
+    start: float,
+    seconds_per_step: float = 0.0,
+    summaries: Sequence[Summary] = (),
 ) -> None:
     """Write curves into a new TensorBoard run.
 
@@ -35,39 +43,94 @@ def write_event_file(
     Args:
         folder: of the run; created.
         curves: ``{tag: (steps [n], values [n])}``. Values that are not finite are skipped.
-        layout: charts of the CUSTOM SCALARS tab, from ``torch.utils.tensorboard.summary``.
+        start: Unix time of the first event, in seconds.
+        seconds_per_step: between two events, for TensorBoard's axis of relative time.
+        summaries: written before the curves.
     """
     folder.mkdir(parents=True)
     # A running server reads a file with a later name as newer data, and not as the old file.
-    with (folder / f"{_PREFIX}{time.time_ns()}.report").open("wb") as stream:
-        stream.write(version_record(time.time()))
-        if layout is not None:
-            stream.write(summary_record(layout, 0, time.time()))
+    with (folder / f"{_PREFIX}{time.time_ns()}{_OF_REPORT}").open("wb") as stream:
+        stream.write(version_record(start))
+        for summary in summaries:
+            stream.write(summary_record(summary, 0, start))
         rows: dict[int, list[Summary.Value]] = {}
         for tag, (steps, values) in curves.items():
             kept = np.abs(values) <= _LARGEST
             for step, value in zip(steps[kept].tolist(), values[kept].tolist(), strict=True):
                 rows.setdefault(step, []).append(Summary.Value(tag=tag, simple_value=value))
         for step in sorted(rows):
-            stream.write(summary_record(Summary(value=rows[step]), step, time.time()))
+            when = start + step * seconds_per_step
+            stream.write(summary_record(Summary(value=rows[step]), step, when))
 
 
 def remove_run(folder: Path) -> None:
-    """Remove a run that holds only what :func:`write_event_file` writes.
-
-    Raises:
-        OSError: the folder holds another file.
-    """
-    if folder.is_dir():
-        for file in folder.glob(f"{_PREFIX}*"):
+    """Remove a run if it holds nothing but what :func:`write_event_file` writes."""
+    files = list(folder.iterdir())
+    if files and all(f.name.startswith(_PREFIX) and f.name.endswith(_OF_REPORT) for f in files):
+        for file in files:
             file.unlink()
         folder.rmdir()
+
+
+def first_event_time(folder: Path) -> float | None:
+    """Unix time of a run's first event, in seconds; None without an event file."""
+    times = []
+    for file in folder.glob(f"{_PREFIX}*"):
+        with file.open("rb") as stream:
+            head = stream.read(12 + 9)  # the record's length, and its first field: the time
+        if len(head) == 21 and head[12] == 0x09:
+            times.append(struct.unpack("<d", head[13:])[0])
+    return min(times, default=None)
+
+
+def text_summary(tag: str, markdown: str) -> Summary:
+    """A text for the TEXT tab, as ``torch.utils.tensorboard`` writes it, without loading torch."""
+    content = text_pb2.TextPluginData(version=0).SerializeToString()
+    size = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+    return _string_summary(f"{tag}/text_summary", "text", markdown.encode(), content, size)
+
+
+def layout_summary(categories: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary:
+    """The layout of the CUSTOM SCALARS tab: charts of a line in a band.
+
+    Args:
+        categories: ``{category: {title of a chart: [tag of the line, of the lower and of the upper
+            end]}}``. TensorBoard 2.21 shows the charts of a category in reverse order, which is
+            reversed here.
+    """
+    layout = layout_pb2.Layout()
+    for category, charts in categories.items():
+        shown = layout.category.add(title=category)
+        for title, (value, lower, upper) in reversed(list(charts.items())):
+            chart = shown.chart.add(title=title)
+            chart.margin.series.add(value=value, lower=lower, upper=upper)
+    tag = "custom_scalars__config__"
+    return _string_summary(tag, "custom_scalars", layout.SerializeToString(), b"", None)
+
+
+def _string_summary(
+    tag: str, plugin: str, value: bytes, content: bytes, shape: TensorShapeProto | None
+) -> Summary:
+    data = SummaryMetadata.PluginData(plugin_name=plugin, content=content)
+    tensor = TensorProto(
+        dtype="DT_STRING", string_val=[value], tensor_shape=shape or TensorShapeProto()
+    )
+    metadata = SummaryMetadata(plugin_data=data)
+    return Summary(value=[Summary.Value(tag=tag, tensor=tensor, metadata=metadata)])
 
 
 def new_event_file(folder: Path) -> Path:
     """The path of an event file, with a name that no other writer uses."""
     name = f"{_PREFIX}{int(time.time())}.{socket.gethostname()}"
     return folder / f"{name}.{os.getpid()}.{next(_NUMBER)}"
+
+
+def append_summary(folder: Path, summary: Summary, step: int) -> None:
+    """Add a summary to the newest event file of a run that has ended; without a file, nothing."""
+    files = sorted(folder.glob(f"{_PREFIX}*"), key=lambda file: file.stat().st_mtime_ns)
+    if files:
+        with files[-1].open("ab") as stream:
+            stream.write(summary_record(summary, step, time.time()))
 
 
 def version_record(wall_time: float) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -37,36 +37,50 @@ _NO_COLUMNS = {
 _LARGEST = 3.4e38  # scalars are float32
 
 
-def hparams_of(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-    """The hyperparameters that decide a run's numbers, by their keys on the command line.
+def hparams_of(
+    config: Mapping[str, Any], choices: Mapping[str, str], overrides: Sequence[str]
+) -> dict[str, Any]:
+    """The hyperparameters that decide a run's numbers, without the seed.
 
-    TensorBoard sorts columns by name and shows the first few that differ. Therefore the learning
-    rate is called ``lr``, and the task's values come after it, as in ``task.model.net.widths``.
+    TensorBoard shows five columns, those whose values differ first and by the alphabet, and its
+    parallel coordinates drop every run that lacks one of them. Therefore an overridden value has
+    its key on the command line, which all runs of a grid share, and a value of a chosen file has
+    the name of that file, so that it differs from no other run, and comes last in the alphabet:
+    ``with adam.eps``, ``with digits.model.net.widths``.
 
     Args:
         config: the whole configuration as plain containers.
         choices: the chosen files: ``{"optimizer": "adam"}``.
+        overrides: those of the command line and of the sweep.
 
     Returns:
-        ``{"optimizer": "adam", "seed": 0, "lr": 1e-3, "optimizer.eps": 1e-8 ...}``: strings,
-        numbers and booleans. Lists are text; null values are omitted.
+        ``{"optimizer": "adam", "lr": 1e-3, "with adam.eps": 1e-8 ...}``: strings, numbers and
+        booleans. Lists are text; null values are omitted.
     """
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    given = [key for key in keys if "." in key or key == "monitor"]  # others choose a file
 
-    def columns(name: str) -> dict[str, Any]:
-        omitted = _NO_COLUMNS.get(name, ())
-        return {key: v for key, v in (config.get(name) or {}).items() if key not in omitted}
+    def columns(group: str, file: str) -> Iterator[tuple[str, Any]]:
+        values = config.get(group)
+        omitted = _NO_COLUMNS.get(group, ())
+        kept = {key: v for key, v in values.items() if key not in omitted} if values else {}
+        for key, value in flattened(kept, f"{group}."):
+            is_given = any(key == each or key.startswith(f"{each}.") for each in given)
+            if is_given or not file:
+                yield key, value
+            else:
+                yield f"with {file}.{key.removeprefix(f'{group}.')}", value
 
-    groups = ("optimizer", "param_groups", "scheduler", "trainer", "callbacks")
-    found = {
-        "lr": (config.get("optimizer") or {}).get("lr"),
-        "seed": config.get("seed"),
-        **{name: columns(name) for name in groups},
-        "task": {
-            "monitor": config.get("monitor"),
-            "data": columns("data"),
-            "model": columns("model"),
-        },
-    }
+    files = {group: name.rpartition(".")[2] for group, name in choices.items()}
+    task = files.get("task", "task")
+    found = {"lr": (config.get("optimizer") or {}).get("lr")}
+    for group in ("optimizer", "param_groups", "scheduler"):
+        found |= dict(columns(group, files.get(group, group)))
+    for group in ("trainer", "callbacks"):
+        found |= dict(columns(group, ""))
+    for group in ("data", "model"):
+        found |= dict(columns(group, f"{task}.{group}"))
+    found["monitor" if "monitor" in given else f"with {task}.monitor"] = config.get("monitor")
     return {**choices, **dict(flattened(found))}
 
 
@@ -81,9 +95,14 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", str(value)
 
 
-def session_start(hparams: Mapping[str, Any]) -> Summary:
-    """The summary that begins a row, with its columns as :func:`flattened` returns them."""
-    info = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+def session_start(hparams: Mapping[str, Any], group: str) -> Summary:
+    """The summary that begins a row.
+
+    Args:
+        hparams: its columns, as :func:`flattened` returns them.
+        group: name of the row; TensorBoard shows the runs of a group as one, with mean metrics.
+    """
+    info = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=time.time())
     for key, value in hparams.items():
         if isinstance(value, bool):
             info.hparams[key].bool_value = value
@@ -111,23 +130,26 @@ def result_scalars(result: Mapping[str, Any]) -> dict[str, float]:
         result: what ``result.json`` holds.
 
     Returns:
-        ``end/final`` and ``end/best`` of the monitor, ``end/final_gap`` where the optimum is known,
-        ``end/steps_to_target`` where the target was met, and ``end/diverged_at``, the number of
-        steps of a diverged run: it distinguishes divergence from failure, because TensorBoard has
-        one status for both. Values that are not finite, or too large for a scalar, are omitted.
-        TensorBoard shows the five metrics that come first in the alphabet: these.
+        ``verdict/best``, ``final`` and ``first`` of the monitor, ``final_gap`` where the optimum is
+        known, ``seconds``, ``steps_to_target`` where the target was met, and
+        ``steps_until_divergence`` of a diverged run: it distinguishes divergence from failure,
+        because TensorBoard has one status for both. Values that are not finite, or too large for a
+        scalar, are omitted. TensorBoard shows the five metrics that come first in the alphabet:
+        losses and those of these that all runs have.
     """
     metrics = result["metrics"]
     monitored = metrics.get(result["monitor"], {})
     values = {
         "final": monitored.get("final"),
+        "first": monitored.get("first"),
         "best": monitored.get("best"),
+        "seconds": result.get("seconds"),
         "final_gap": metrics.get("train/gap", {}).get("final"),
         "steps_to_target": (result["target"] or {}).get("steps"),
-        "diverged_at": result["steps"] if result["status"] == "diverged" else None,
+        "steps_until_divergence": result["steps"] if result["status"] == "diverged" else None,
     }
     return {
-        f"end/{name}": float(value)
+        f"verdict/{name}": float(value)
         for name, value in values.items()
         if value is not None and abs(value) <= _LARGEST
     }

@@ -12,6 +12,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from stepsize.loggers.hparams import flattened, result_scalars, session_end, session_start
+from stepsize.loggers.tags import board_tag
 
 _SECONDS_BETWEEN_FLUSHES = 2.0
 
@@ -34,7 +35,7 @@ class RowLogger(TensorBoardLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = [
-            Summary.Value(tag=tag, simple_value=float(value))
+            Summary.Value(tag=board_tag(tag), simple_value=float(value))
             for tag, value in metrics.items()
             if tag != "epoch"
         ]
@@ -42,7 +43,7 @@ class RowLogger(TensorBoardLogger):
         self.experiment._get_file_writer().event_writer.add_event(event)
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Any, *args: Any, group: str = "", **kwargs: Any) -> None:
         """Begin the run's row of the HPARAMS tab.
 
         Only the first call counts, as for TensorBoard. Lightning's own method would mark the run as
@@ -51,13 +52,14 @@ class RowLogger(TensorBoardLogger):
         Args:
             params: the columns; nested mappings become dotted names.
             *args: metrics; ignored, because they are the run's scalars.
+            group: name of the row, which all seeds of a setting share; "" for a row of its own.
             **kwargs: ignored too.
         """
         if self._in_session:
             return
         self._in_session = True
         columns = dict(flattened(params if isinstance(params, Mapping) else vars(params)))
-        self.experiment._get_file_writer().add_summary(session_start(columns))
+        self.experiment._get_file_writer().add_summary(session_start(columns, group))
         self.experiment.flush()  # so that a killed run has its row too
 
     @rank_zero_only

@@ -1,4 +1,4 @@
-"""The base class of all plots: a callback that draws once, when training ends."""
+"""The base class of all plots: a callback that draws once, when training or its sweep ends."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ class Plot(LeanCallback):
     """Saves ``<name>.png`` and logs it as ``plot/<name>`` among TensorBoard's IMAGES.
 
     Subclasses set ``name`` and write ``draw``. A plot that cannot be drawn is a warning; the run
-    does not fail.
+    does not fail. A plot may also be drawn later from the checkpoint: what it collects while the
+    run trains belongs into its ``state_dict``.
 
     Args:
         dirpath: the folder.
         title: begins the title, as in "curve with Adam after 2,000 steps: ...".
+
+    Attributes:
+        draws_at_end: False where the plot is only prepared, and drawn from the checkpoint or never.
     """
 
     name: str
@@ -41,6 +45,12 @@ class Plot(LeanCallback):
     def __init__(self, dirpath: str, title: str) -> None:
         self.file = Path(dirpath) / f"{self.name}.png"
         self.title = title
+        self.draws_at_end = True
+
+    @property
+    def tag(self) -> str:
+        """Its name in TensorBoard."""
+        return f"view/{self.name}"
 
     def draw(self, figure: Figure, module: pl.LightningModule, data: Any) -> str:
         """Draw into an empty figure of 6 x 4 inches.
@@ -62,16 +72,21 @@ class Plot(LeanCallback):
         raise TypeError(f"{type(self).__name__} must define draw(figure, module, data) -> str")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not (trainer.is_global_zero and self.draws_at_end):
             return
-        try:
-            data = getattr(trainer, "datamodule", None)
+        data = getattr(trainer, "datamodule", None)
+        with self.errors_as_warnings():
             image = self.save(pl_module, data, trainer.optimizers, trainer.global_step)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(
-                        f"plot/{self.name}", image, trainer.global_step, dataformats="HWC"
-                    )
+                    step = trainer.global_step
+                    logger.experiment.add_image(self.tag, image, step, dataformats="HWC")
+
+    @contextmanager
+    def errors_as_warnings(self) -> Iterator[None]:
+        """Turn an error into a warning of one line, because a plot must not cost a run."""
+        try:
+            yield
         except Exception as error:
             log.debug("drawing %s raised this error", self.file.name, exc_info=True)
             log.warning("%s was not drawn: %s", self.file.name, one_line(error))

@@ -39,7 +39,6 @@ _STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.formatter.use_mathtext": True,
     "axes.formatter.useoffset": False,
     "xtick.color": GREY,
     "ytick.color": GREY,

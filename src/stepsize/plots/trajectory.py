@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -18,7 +17,7 @@ _MOST = 20_000
 
 
 class Path:
-    """Points by step, thinned out evenly: beyond ``most`` points, every other one is dropped.
+    """Points by step, thinned out evenly: beyond ``most`` points, every other step is dropped.
 
     Args:
         most: the largest number of points.
@@ -30,38 +29,38 @@ class Path:
     def __init__(self, most: int = _MOST) -> None:
         self.most = most
         self.stride = 1
-        self._points: dict[int, Tensor] = {}
+        self._points: dict[int, list[Tensor]] = {}
+        self._count = 0
 
-    def __len__(self) -> int:
-        return len(self._points)
+    def begin(self, step: int) -> bool:
+        """Whether the points of this step are needed.
 
-    def wants(self, step: int) -> bool:
-        """Whether the point at this step is needed and not yet stored."""
-        return step % self.stride == 0 and step not in self._points
+        Points that it has already are dropped: a step that was interrupted is repeated.
+        """
+        self._count -= len(self._points.pop(step, ()))
+        return step % self.stride == 0
 
     def add(self, step: int, point: Tensor) -> None:
-        """Store a point ``[2]``, which must not change afterwards. It may stay on its device."""
-        self._points[step] = point
-        if len(self._points) > self.most:
+        """Store a point ``[..., 2]``, which must not change afterwards, on any device."""
+        if step % self.stride:  # thinned out since this step began
+            return
+        self._points.setdefault(step, []).append(point)
+        self._count += 1
+        if self._count > self.most and len(self._points) > 1:
             self.stride *= 2
             self._points = {s: p for s, p in self._points.items() if s % self.stride == 0}
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> Path:
-        """A path of the same steps, with ``change`` applied to each point."""
-        path = Path(self.most)
-        path.stride = self.stride
-        path._points = {step: change(point) for step, point in self._points.items()}
-        return path
+            self._count = sum(map(len, self._points.values()))
 
     def steps(self) -> Tensor:
-        """The steps ``[n]`` of the points, int64."""
-        return torch.tensor(list(self._points), dtype=torch.int64)
+        """The step of each point, int64 ``[n]``."""
+        steps = [step for step, points in self._points.items() for _ in points]
+        return torch.tensor(steps, dtype=torch.int64)
 
     def points(self) -> Tensor:
-        """The points ``[n, 2]`` on the CPU."""
+        """The points ``[n, ..., 2]`` on the CPU, in the order in which they were added."""
         if not self._points:
             return torch.zeros(0, 2)
-        return torch.stack([point.cpu() for point in self._points.values()])
+        return torch.stack([point.cpu() for points in self._points.values() for point in points])
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -72,8 +71,11 @@ class Path:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.stride = int(state_dict["stride"])
+        self._points = {}
         steps = state_dict["steps"].tolist()
-        self._points = dict(zip(steps, state_dict["points"].unbind(), strict=True))
+        for step, point in zip(steps, state_dict["points"].unbind(), strict=True):
+            self._points.setdefault(step, []).append(point)
+        self._count = len(steps)
 
 
 if TYPE_CHECKING:
@@ -86,14 +88,17 @@ _LEVELS = 14
 
 
 class Trajectory(Plot):
-    """All iterates on the contours of f, with the start, the minimum and the end marked.
+    """The points at which f was evaluated, on its contours; start, minimum and end are marked.
+
+    Most optimizers evaluate f once in a step, at the iterate. LBFGS and SAM evaluate it more often,
+    and the points between two iterates show the way that they took.
 
     For a :class:`stepsize.modules.Minimizer`, whose network has the parameter ``x`` and computes f
     of many points as ``surface(points)``. A :class:`~stepsize.nets.Quadratic` of more than two
     dimensions is shown in the plane of the eigenvectors with the smallest and the largest
     eigenvalue: the flattest direction to the right, the steepest one upwards.
 
-    The iterates are saved in the checkpoint, so that the path of a resumed run is complete.
+    The points are saved in the checkpoint, so that the path of a resumed run is complete.
     """
 
     name = "trajectory"
@@ -102,6 +107,7 @@ class Trajectory(Plot):
         super().__init__(dirpath, title)
         self.path = Path()
         self.plane: Tensor | None = None
+        self._collects = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.plane = self.plane_of(pl_module)
@@ -109,11 +115,15 @@ class Trajectory(Plot):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        step = trainer.global_step
-        if self.path.wants(step):
+        self._collects = self.path.begin(trainer.global_step)
+
+    def on_before_backward(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
+    ) -> None:
+        if self._collects:
             point = self.point_of(pl_module)
             if point is not None:
-                self.path.add(step, point)
+                self.path.add(trainer.global_step, point)
 
     def state_dict(self) -> dict[str, Any]:
         return self.path.state_dict()
@@ -146,7 +156,8 @@ class Trajectory(Plot):
         points = torch.cat([self.path.points().double(), end[None].cpu().double()])
         finite = points.isfinite().all(1)
         # Points after the first one that is not finite have no meaning.
-        drawn = points[: int(finite.long().cumprod(0).sum())]
+        known = int(finite.long().cumprod(0).sum())
+        drawn = _without_repeats(points[:known])
         minimum = _minimum(net)
 
         axes = figure.add_subplot()
@@ -165,7 +176,7 @@ class Trajectory(Plot):
         if not len(drawn):
             return "not finite from the start"
         if not finite.all():
-            return f"not finite after step {int(self.path.steps()[len(drawn) - 1]):,}"
+            return f"not finite after step {int(self.path.steps()[known - 1]):,}"
         value = net.surface(net.x).item()
         return f"f = {value:.3g}" if math.isfinite(value) else "f is not finite"
 
@@ -187,6 +198,12 @@ class Trajectory(Plot):
             *drawn, levels=levels, colors=[mix(BLUE, 0.45)], linewidths=0.4, linestyles="solid",
             zorder=1,
         )  # fmt: skip
+
+
+def _without_repeats(points: Tensor) -> Tensor:
+    """Points ``[n, 2]`` without those that equal the one before: an optimizer that has stopped."""
+    moved = (points.diff(dim=0) != 0).any(1)
+    return torch.cat([points[:1], points[1:][moved]])
 
 
 def _slow_and_steep(net: Quadratic) -> Tensor:

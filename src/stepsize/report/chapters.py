@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
 
-from stepsize.report.answer import TaskAnswer
+from stepsize.report.answer import SweepAnswer, TaskAnswer
 from stepsize.report.columns import (
     differences_table,
     grid_table,
@@ -16,15 +20,24 @@ from stepsize.report.columns import (
     trouble_table,
 )
 from stepsize.report.curves import CurveReader
-from stepsize.report.document import Chapter, Figure, Folded, Part, Text, bullets
+from stepsize.report.document import (
+    Chapter,
+    Figure,
+    Folded,
+    Part,
+    Table,
+    Text,
+    bullets,
+)
 from stepsize.report.figures.differences import Differences
 from stepsize.report.figures.learning import LearningCurves
 from stepsize.report.figures.profile import profile_panel
 from stepsize.report.figures.sensitivity import Sensitivity
+from stepsize.report.labels import shown_number
 from stepsize.report.line_styles import Look, ordered_looks
-from stepsize.report.read import Sweep
-from stepsize.report.task import TaskComparison, edge_sentence, lr_curves
-from stepsize.report.wording import code, count, listed
+from stepsize.report.read import RunRow, Sweep
+from stepsize.report.task import Entry, TaskComparison, lr_curves
+from stepsize.report.wording import NOTHING, code, count, listed, number, seconds, steps
 from stepsize.stats.profiles import MINIMUM_PROBLEMS, performance_profile
 
 _MAX_ROWS = 20  # of a table that is not folded
@@ -50,15 +63,18 @@ class TaskChapters:
         self.answer = answer
         self.comparison = comparison = answer.comparison
         self.wanted = wanted
+        self.target = _target(comparison)
         self.by_method = by_method
-        self.learning = LearningCurves(comparison, curves_of, by_method)
+        self.learning = LearningCurves(comparison, curves_of, by_method, self.target)
         self.looks = {e.setting.label: self.learning.looks[e.setting] for e in comparison.entries}
         self.slug = re.sub(r"[^\w.-]+", "_", comparison.task)
 
     def chapters(self) -> Iterator[Chapter]:
-        yield Chapter(f"Task {self.comparison.task}", list(self._table()))
+        yield Chapter(f"Task {self.comparison.task}", [self.answer.conclusion, *self._curves()])
         for title, parts in (
-            ("Learning curves", self._curves()),
+            ("Final values", self._table()),
+            ("Other metrics", self._other_metrics()),
+            ("Single seeds", self._seeds()),
             ("Learning rates", self._lrs()),
             ("Paired differences", self._differences()),
         ):
@@ -69,21 +85,28 @@ class TaskChapters:
     def _table(self) -> Iterator[Part]:
         comparison = self.comparison
         yield Text(self.answer.ranked_by, True)
-        entries, leaders = comparison.entries, comparison.leaders
-        short = len(entries) > _MAX_ROWS and len(leaders) < len(entries)
-        shown = leaders if short else entries
-        main, rest = shown[:_MAX_ROWS], shown[_MAX_ROWS:]
+        main, rest = self._rows()
         yield settings_table(comparison, main, self.looks)
-        if short:
-            yield Text(f"Each method at the best of its settings, {len(entries)} in all.", True)
-            rest = entries
+        whole = len(comparison.entries)
         if rest:
-            title = f"All {len(entries)} settings" if short else f"{len(rest)} more"
+            title = f"All {whole} settings" if len(rest) == whole else f"{len(rest)} more"
             yield Folded(title, [settings_table(comparison, rest, self.looks)])
-        others = other_metrics_table(comparison, main, self.looks)
-        if others is not None:
-            yield Folded("Other metrics: median of the final value over seeds", [others])
+        if len(rest) == whole:
+            yield Text(f"Each method at the best of its settings, {whole} in all.", True)
         yield Text(legend(comparison), True)
+
+    def _rows(self) -> tuple[Sequence[Entry], Sequence[Entry]]:
+        """The rows of tables, and those of a folded one: the other rows, or all."""
+        entries, leaders = self.comparison.entries, self.comparison.leaders
+        if len(entries) > _MAX_ROWS and len(leaders) < len(entries):
+            return leaders[:_MAX_ROWS], entries
+        return entries[:_MAX_ROWS], entries[_MAX_ROWS:]
+
+    def _other_metrics(self) -> Iterator[Part]:
+        table = other_metrics_table(self.comparison, self._rows()[0], self.looks)
+        if table is not None:
+            yield Text("The median of the final value over seeds.", True)
+            yield table
 
     def _curves(self) -> Iterator[Part]:
         learning = self.learning
@@ -101,18 +124,27 @@ class TaskChapters:
             notes.append("A cross marks where a run, or half of the seeds, diverged.")
         if learning.hidden:
             notes.append(f"The {learning.hidden} worst settings are grey.")
+        if self.target is not None and learning.target is None:
+            notes.append(
+                f"The target, {shown_number(str(self.target))}, is far outside of the figure."
+            )
         lost = sum(not run.finished for entry in self.comparison.entries for run in entry.runs)
         if lost:
             notes.append(f"Not drawn: {count(lost, 'run')} that failed or did not end.")
         yield Text(" ".join(notes), True)
-        if not learning.seeds_in_overview:
-            alt = f"{what}, one panel per setting with all seeds"
-            yield Figure(f"curves-{self.slug}-each", alt, panels=learning.panels())
-            yield Text(
-                "One panel per setting: single seeds are thin, the median is bold, the medians of "
-                "the other settings are grey.",
-                True,
-            )
+
+    def _seeds(self) -> Iterator[Part]:
+        learning = self.learning
+        if not learning.leaders or learning.seeds_in_overview:
+            return
+        tag, task = self.comparison.measure.tag, self.comparison.task
+        alt = f"{tag} against optimizer steps on {task}, one panel per setting with all seeds"
+        yield Figure(f"curves-{self.slug}-each", alt, panels=learning.panels())
+        yield Text(
+            "One panel per setting: single seeds are thin, the median is bold, the medians of the "
+            "other settings are grey.",
+            True,
+        )
 
     def _lrs(self) -> Iterator[Part]:
         curves = lr_curves(self.comparison.tuning)
@@ -137,9 +169,6 @@ class TaskChapters:
             f"learning rate, a cross at the edge one at which runs diverged.{others}",
             True,
         )
-        edge = edge_sentence(curves)
-        if edge:
-            yield Text(edge)
 
     def _differences(self) -> Iterator[Part]:
         comparison, baseline = self.comparison, self.answer.baseline
@@ -172,10 +201,17 @@ class TaskChapters:
             yield Folded(f"Notes on {count(len(notes), 'comparison')}", [Text(bullets(notes))])
 
 
+def _target(comparison: TaskComparison) -> float | None:
+    """The target of the metric that ranks the task; None if runs have different ones."""
+    targets = {run.target for run in comparison.runs if run.target is not None}
+    values = {t.value for t in targets if t.metric == comparison.measure.tag}
+    return values.pop() if len(values) == 1 else None
+
+
 def profile_parts(
     comparisons: Sequence[TaskComparison], by_method: Mapping[str, Look]
 ) -> Iterator[Part]:
-    """The performance profile of all tasks; or the reason why there is none."""
+    """The performance profile of all tasks; nothing for too few tasks or methods."""
     entries = [(c.task, entry) for c in comparisons for entry in c.leaders]
     one_method = len({entry.setting.method for _, entry in entries}) == 1
     costs: dict[str, dict[str, float]] = {}
@@ -186,13 +222,7 @@ def profile_parts(
             costs.setdefault(solver, {})[task] = max(cost, 1.0)
     tasks = {task for row in costs.values() for task in row}
     whole = {solver: row for solver, row in costs.items() if len(row) == len(tasks)}
-    noun = "setting" if one_method else "method"
     if len(tasks) < MINIMUM_PROBLEMS or len(whole) < 2:
-        yield Text(
-            f"A performance profile needs 2 {noun}s and {MINIMUM_PROBLEMS} tasks with a target; "
-            f"here {count(len(whole), noun)} on {count(len(tasks), 'task')}.",
-            True,
-        )
         return
     profile = performance_profile(whole)
     looks = by_method
@@ -222,18 +252,28 @@ def profile_parts(
     )
 
 
-def run_parts(sweeps: Sequence[Sweep]) -> Iterator[Part]:
-    """The grid, runs that did not complete, skipped combinations, commands and versions."""
-    rows = [run for sweep in sweeps for run in sweep.runs]
+def run_parts(answer: SweepAnswer, out: Path) -> Iterator[Part]:
+    """The grid, all runs with links, runs that did not complete, skipped ones, commands, versions.
+
+    Args:
+        answer: the answer of sweeps.
+        out: folder of the report, from which links start.
+    """
+    sweeps, rows = answer.sweeps, answer.rows
     yield grid_table(rows)
+    links = {_name(run, sweeps): _link(run, out) for run in rows}
     statuses = Counter(run.status for run in rows)
     others = [f"{amount} {s}" for s, amount in statuses.most_common() if s != "completed"]
     if others:
         table, more = trouble_table(sweeps)
+        table = replace(table, links=[links[row[0]] for row in table.rows])
         rest = [Text(f"{more} more are in `results.csv`.", True)] if more else []
         yield Folded(f"{count(len(rows), 'run')}, of which {listed(others)}", [table, *rest])
     else:
         yield Text(f"All {count(len(rows), 'run')} completed.")
+    table = _runs_table(answer, [_name(run, sweeps) for run in rows])
+    table = replace(table, links=[links[row[0]] for row in table.rows])
+    yield Folded(f"The folder of each run ({len(rows)})", [table], only_on_screen=True)
     skipped = [job for sweep in sweeps for job in sweep.skipped]
     if skipped:
         lines = [f"`{' '.join(job['overrides'])}`: {job['reason']}" for job in skipped]
@@ -246,3 +286,35 @@ def run_parts(sweeps: Sequence[Sweep]) -> Iterator[Part]:
     several = f"**The runs have {len(versions)} different sets of versions:**"
     lines = [", ".join(" ".join(pair) for pair in each) for each in sorted(versions)]
     yield Text(f"{several if len(versions) > 1 else 'Versions:'}\n\n{bullets(lines)}")
+
+
+def _name(run: RunRow, sweeps: Sequence[Sweep]) -> str:
+    return f"{run.sweep}/{run.run}" if len(sweeps) > 1 else run.run
+
+
+def _link(run: RunRow, out: Path) -> str | None:
+    """The address of a run's folder, relative to the report; None without a folder."""
+    if not run.folder.is_dir():
+        return None
+    return quote(f"{Path(os.path.relpath(run.folder, out)).as_posix()}/")
+
+
+def _runs_table(answer: SweepAnswer, names: Sequence[str]) -> Table:
+    measures = {task.task: task.measure for task in answer.tasks}
+    cells = [
+        [
+            name,
+            run.status,
+            str(NOTHING if run.seed is None else run.seed),
+            steps(run.steps),
+            number(measures[run.task].of(run, "final")),
+            steps(run.target_steps),
+            seconds(run.seconds),
+        ]
+        for run, name in zip(answer.rows, names, strict=True)
+    ]
+    tags = {measure.tag for measure in measures.values()}
+    final = f"final\n{tags.pop()}" if len(tags) == 1 else "final\nvalue"
+    return Table(
+        ["run", "status", "seed", "steps", final, "steps to\ntarget", "time"], cells, "llrrrrr"
+    )

@@ -161,7 +161,7 @@ COLUMNS: list[Column] = [
     Column("lr", of_setting=_lr, shown=_lr_is_hidden),
     _N,
     _count("diverged", shown=True),
-    _count("failed", shown=True),
+    _count("failed"),
     _count("interrupted"),
     _count("missing"),
     *_for_csv("steps", "monitor", "mode", "objective", "optimum"),
@@ -174,12 +174,11 @@ COLUMNS: list[Column] = [
     _mean("final\nmean", "Student's t interval", log=False),
     _INTERVAL,
     Column(
-        "poor\nquartile",
-        of_setting=attrgetter("poor_quartile"),
-        legend="The poor quartile and the worst seed show how much the seed matters.",
+        "worst\nseed",
+        of_setting=attrgetter("worst"),
+        legend="The worst seed shows how much the seed matters.",
         shown=_has_spread,
     ),
-    Column("worst\nseed", of_setting=attrgetter("worst"), shown=_has_spread),
     Column(
         "best\nmedian",
         of_setting=attrgetter("best"),
@@ -238,13 +237,11 @@ def _table(
 
 
 def main_tags(runs: Sequence[RunRow]) -> list[str]:
-    """The tags of losses, gaps and scores; not of norms and learning rates."""
-    tags = dict.fromkeys(tag for run in runs for tag in run.metrics)
-    return [
-        tag
-        for tag in tags
-        if tag.split("/")[0] in ("train", "val", "test") and tag != "train/log10_gap"
-    ]
+    """The tags of losses, gaps, scores and whatever a module logs itself.
+
+    Norms and learning rates are no results: ``result.json`` does not have them.
+    """
+    return list(dict.fromkeys(tag for run in runs for tag in run.metrics))
 
 
 def _final(tag: str) -> Column:

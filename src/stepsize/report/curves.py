@@ -12,8 +12,8 @@ import numpy as np
 from stepsize.report.read import RunRow
 from stepsize.stats.intervals import quantiles
 
-# {tag: (steps [n] of int64, values [n] of float64)}
-Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+Curve = tuple[np.ndarray, np.ndarray]  # steps [n] of int64, values [n] of float64
+Curves = dict[str, Curve]  # by tag
 CurveReader = Callable[[RunRow], Curves]
 
 

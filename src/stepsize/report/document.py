@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from stepsize.plots.style import BLUE, FAINT, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from stepsize.report.conclusion import Conclusion
-from stepsize.report.figures.panel import Panel, svg
+from stepsize.report.figures.panel import Panel, columns, svg
 from stepsize.report.line_styles import Look
 
 # The colours of figures, and the variables in page.css that replace them, in light and in dark.
@@ -47,6 +47,7 @@ class Table:
         align: "l" or "r" for each column.
         looks: of each row, how its line is drawn in the figures; None for no sample of the line.
         strong: whether the first row stands out.
+        links: of each row, a relative address for its first cell; None for no link.
     """
 
     titles: Sequence[str]
@@ -54,6 +55,7 @@ class Table:
     align: str
     looks: Sequence[Look | None] = ()
     strong: bool = False
+    links: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Folded:
-    """Parts that the page shows on a click on their summary."""
+    """Parts that the page shows on a click on their summary.
+
+    Attributes:
+        summary: one line.
+        parts: in order.
+        only_on_screen: whether ``report.md`` and a print leave it out, because it is only useful
+            with its links.
+    """
 
     summary: str
     parts: Sequence[Part]
+    only_on_screen: bool = False
 
 
-Part = Text | Table | Figure | Folded
+Part = Text | Table | Conclusion | Figure | Folded
 
 
 @dataclass(frozen=True)
@@ -108,13 +118,13 @@ class Document:
     Attributes:
         title: the names of the sweeps.
         facts: numbers of runs, hyperparameter settings, seeds and statuses.
-        answers: by task.
+        headlines: of the answers by task, if there are several tasks.
         chapters: all else.
     """
 
     title: str
     facts: Sequence[str]
-    answers: Sequence[tuple[str, Conclusion]]
+    headlines: Sequence[tuple[str, str]]
     chapters: Sequence[Chapter]
 
 
@@ -124,7 +134,10 @@ def bullets(items: Sequence[str]) -> str:
 
 
 def render_page(document: Document) -> str:
-    """The report as one HTML file that loads nothing: no script, no font, no image."""
+    """The report as one HTML file that loads nothing: style, script and figures are inside it.
+
+    Without JavaScript it is complete; with it, tables sort and curves show their values.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markdown_it import MarkdownIt
     from markupsafe import Markup
@@ -140,6 +153,7 @@ def render_page(document: Document) -> str:
         "inline": lambda line: Markup(text.renderInline(line)),
         "svg": lambda panel: Markup(_in_css_colours(svg(panel, next(names)))),
         "colour": lambda look: _in_css_colours(look.colour),
+        "columns": lambda panels: columns(len(panels)),
         "kind": lambda part: type(part).__name__,
         "anchor": lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
     }
@@ -158,13 +172,8 @@ def render_markdown(document: Document) -> str:
 def _blocks(document: Document) -> Iterator[str]:
     yield f"# {document.title}"
     yield ", ".join(document.facts)
-    for task, answer in document.answers:
-        yield f"**{task}**: {answer.headline}"
-        sentences = [*answer.sentences, *([answer.fastest] if answer.fastest else [])]
-        if sentences:
-            yield " ".join(sentences)
-        if answer.caveats:
-            yield bullets(answer.caveats)
+    if document.headlines:
+        yield bullets([f"**{task}**: {headline}" for task, headline in document.headlines])
     for chapter in document.chapters:
         yield f"{'#' * chapter.level} {chapter.title}"
         for part in chapter.parts:
@@ -175,18 +184,31 @@ def _part_blocks(part: Part) -> Iterator[str]:
     if isinstance(part, Text):
         yield part.markdown
     elif isinstance(part, Table):
-        yield _markdown_table(part)
+        yield markdown_table(part)
+    elif isinstance(part, Conclusion):
+        yield f"**{part.headline}**"
+        sentences = [*part.sentences, *([part.fastest] if part.fastest else [])]
+        if sentences:
+            yield " ".join(sentences)
+        if part.caveats:
+            yield bullets(part.caveats)
     elif isinstance(part, Figure):
         yield f"![{part.alt}]({part.name}.png)"
-    else:
+    elif not part.only_on_screen:
         yield f"{part.summary}:"
         for inner in part.parts:
             yield from _part_blocks(inner)
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A table in Markdown, aligned."""
     titles = [title.replace("\n", " ") for title in table.titles]
-    rows = [titles, *([cell.replace("|", "\\|") for cell in row] for row in table.rows)]
+    rows = [titles]
+    for place, row in enumerate(table.rows):
+        escaped = [cell.replace("|", "\\|") for cell in row]
+        if table.links and table.links[place]:
+            escaped[0] = f"[{escaped[0]}]({table.links[place]})"
+        rows.append(escaped)
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * (width - 1) + ("-" if side == "l" else ":")
             for width, side in zip(widths, table.align, strict=True)]  # fmt: skip

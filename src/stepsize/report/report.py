@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from stepsize.report.answer import SweepAnswer, answer_sweeps
 from stepsize.report.answer_file import write_answer
 from stepsize.report.chapters import TaskChapters, profile_parts, run_parts
 from stepsize.report.columns import write_results
-from stepsize.report.curves import CurveReader, cached_curves
+from stepsize.report.curves import cached_curves
 from stepsize.report.document import (
     Chapter,
     Document,
@@ -21,9 +21,9 @@ from stepsize.report.document import (
     render_page,
 )
 from stepsize.report.figures.panel import write_png
-from stepsize.report.line_styles import looks
-from stepsize.report.medians import write_aggregates
+from stepsize.report.line_styles import Look, looks
 from stepsize.report.read import read_sweep
+from stepsize.report.tensorboard import write_board
 from stepsize.run.atomic import replacing
 
 
@@ -61,12 +61,14 @@ def write_report(folders: Sequence[Path], out: Path, *, baseline: str | None = N
     write_answer(out / "answer.json", answer)
     write_results(out / "results.csv", answer.rows, answer.settings)
     curves_of = cached_curves()
-    document = _document(answer, curves_of)
+    by_method = looks(answer.settings)
+    tasks = [TaskChapters(task, curves_of, by_method, answer.wanted) for task in answer.tasks]
+    document = _document(answer, tasks, by_method, out)
     for old in out.glob("*.png"):
         old.unlink()
     for figure in _figures(part for chapter in document.chapters for part in chapter.parts):
         write_png([figure.wide] if figure.wide else figure.panels, out / f"{figure.name}.png")
-    write_aggregates(answer, out, curves_of)
+    write_board(answer, out, curves_of, {task.answer.task: task.looks for task in tasks})
     pages = {"report.md": render_markdown(document), "report.html": render_page(document)}
     for name, text in pages.items():
         with replacing(out / name) as part:  # a sweep may be killed while it writes
@@ -82,18 +84,17 @@ def _figures(parts: Iterable[Part]) -> Iterator[Figure]:
             yield from _figures(part.parts)
 
 
-def _document(answer: SweepAnswer, curves_of: CurveReader) -> Document:
-    by_method = looks(answer.settings)
-    chapters = [
-        chapter
-        for task in answer.tasks
-        for chapter in TaskChapters(task, curves_of, by_method, answer.wanted).chapters()
-    ]
-    comparisons = [task.comparison for task in answer.tasks]
-    profiles = Chapter("Performance profiles", list(profile_parts(comparisons, by_method)))
+def _document(
+    answer: SweepAnswer, tasks: Sequence[TaskChapters], by_method: Mapping[str, Look], out: Path
+) -> Document:
+    chapters = [chapter for task in tasks for chapter in task.chapters()]
+    profiles = list(profile_parts([task.comparison for task in answer.tasks], by_method))
+    if profiles:
+        chapters.append(Chapter("Performance profiles", profiles))
+    headlines = [(task.task, task.conclusion.headline) for task in answer.tasks]
     return Document(
         title=answer.title,
         facts=answer.facts,
-        answers=[(task.task, task.conclusion) for task in answer.tasks],
-        chapters=[*chapters, profiles, Chapter("What was run", list(run_parts(answer.sweeps)))],
+        headlines=headlines if len(headlines) > 1 else [],
+        chapters=[*chapters, Chapter("What was run", list(run_parts(answer, out)))],
     )

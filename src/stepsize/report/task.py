@@ -265,13 +265,6 @@ class Entry:
         values = self.finals.values()
         return (max if self.measure.mode == "min" else min)(values, default=math.nan)
 
-    @property
-    def poor_quartile(self) -> float:
-        """The quartile of the final value on the bad side; NaN without any value."""
-        if not self.quartiles:
-            return math.nan
-        return self.quartiles[2 if self.measure.mode == "min" else 0]
-
 
 def _median(values: Iterable[float | None]) -> float:
     known = [value for value in values if value is not None]

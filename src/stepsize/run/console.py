@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,43 @@ def print_summary(run: Run, result: Mapping[str, Any], console: Console | None =
         table.add_row(label, text)
     console.print(table)
     # Not in the table, so that a narrow terminal does not fold a command that is copied.
-    line = f"{tensorboard_command()} --logdir {shown_path(run.folder)}"
-    console.print(f"\n{line}", soft_wrap=True, highlight=False)
+    if list(run.folder.glob("events.out.tfevents*")):
+        line = f"{tensorboard_command()} --logdir {shlex.quote(shown_path(run.folder))}"
+        console.print(f"\n{line}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_interruption(run: Run, result: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what was interrupted, at which step, and the command that continues it."""
+    console = console or Console()
+    asked = run.config.get("trainer", {}).get("max_steps", -1)
+    of = f" of {asked:,}" if isinstance(asked, int) and asked > 0 else ""
+    what = f"{result['task']} with {result['optimizer']}, seed {result['seed']}"
+    console.print(
+        f"interrupted by {result['reason']} at step {result['steps']:,}{of}: {what}",
+        soft_wrap=True, highlight=False, markup=False,
+    )  # fmt: skip
+    checkpoint = run.folder / "checkpoints" / "last.ckpt"
+    if checkpoint.is_file():
+        line = f"continue {continue_command(sys.argv, checkpoint)}"
+    else:
+        line = f"nothing was saved; start again with {shlex.join(['python', *sys.argv])}"
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def continue_command(arguments: Sequence[str], checkpoint: Path) -> str:
+    """The command that continues a run from its checkpoint, in a folder of its own.
+
+    Args:
+        arguments: the script and the overrides of the interrupted command.
+        checkpoint: the one that it has left.
+    """
+    script, *overrides = arguments
+    replaced = ("ckpt_path=", "resume=", "hydra.run.dir=")
+    kept = [each for each in overrides if not each.lstrip("+").startswith(replaced)]
+    path = shown_path(checkpoint)
+    if not re.fullmatch(r"[\w./-]+", path):  # Hydra reads other characters in quotes only
+        path = "'" + path.replace("'", "\\'") + "'"
+    return shlex.join(["python", script, *kept, f"ckpt_path={path}"])
 
 
 def _rows(run: Run, result: Mapping[str, Any]) -> list[tuple[str, str]]:

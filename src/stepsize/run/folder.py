@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from stepsize.config.resolve import plain, resolved_config
 from stepsize.config.schema import RECIPE_GROUPS
+from stepsize.run.atomic import replacing
 
 # These name a run or say where it goes and what it shows, not what it computes.
 _NOT_HASHED = (
@@ -28,11 +29,13 @@ _NOT_HASHED = (
     "ckpt_path",
     "target",
     "plots",
+    "allowed_packages",
     "overwrite",
     "fail_fast",
 )
-# These say where a run goes and how an earlier attempt is treated, not what the run is.
-_NOT_COMPARED = ("name", "overwrite", "fail_fast")
+# These say where a run goes, how an earlier attempt is treated and what is drawn, not what the run
+# is.
+_NOT_COMPARED = ("name", "overwrite", "fail_fast", "plots", "allowed_packages")
 _RUN_FILES = ("result.json", "metrics.csv", "checkpoints")
 _CURVE_FILES = ("metrics.csv", "metrics.part", "*.png", "events.out.tfevents*")
 _DIFFERENCES_SHOWN = 4
@@ -107,10 +110,8 @@ class Run:
     def config_hash(self) -> str:
         """Equal for two runs that compute the same, whatever their names: 16 hexadecimal digits."""
         hashed = {key: value for key, value in self.config.items() if key not in _NOT_HASHED}
-        if (
-            self.config.get("resume") == "weights"
-        ):  # the weights of another run are a start of its own
-            hashed["ckpt_path"] = self.config.get("ckpt_path")
+        if self.config.get("resume") == "weights":
+            hashed["ckpt_path"] = self.config.get("ckpt_path")  # another start, not the same run
         text = json.dumps(hashed, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -126,17 +127,21 @@ def holds_run(folder: Path) -> bool:
 
 
 def _write_hydra(folder: Path, cfg: DictConfig) -> None:
-    """Write what Hydra itself would write before a run can refuse the folder."""
+    """Write what Hydra itself would write before a run can refuse the folder.
+
+    Each file appears whole, and config.yaml last, because a run with it has begun.
+    """
     node: Any = HydraConfig.instance().cfg
     with read_write(node.hydra), open_dict(node.hydra):
         node.hydra.output_subdir = ".hydra"  # Lightning's other ranks look for it there
     (folder / ".hydra").mkdir(exist_ok=True)
-    for name, part in (
-        ("config", cfg),
+    for name, content in (
         ("hydra", OmegaConf.masked_copy(node, "hydra")),
         ("overrides", node.hydra.overrides.task),
+        ("config", cfg),
     ):
-        OmegaConf.save(part, folder / ".hydra" / f"{name}.yaml")
+        with replacing(folder / ".hydra" / f"{name}.yaml") as part:
+            OmegaConf.save(content, part)
 
 
 class ChangedConfigError(ValueError):
@@ -164,6 +169,7 @@ class EarlierAttempt:
             result = json.loads((folder / "result.json").read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             result = {}
+        result = result if isinstance(result, dict) else {}
         return cls(folder, result, bool(result) or (folder / ".hydra" / "config.yaml").is_file())
 
     @classmethod
@@ -189,17 +195,14 @@ class EarlierAttempt:
         Args:
             config: the new configuration, interpolations unresolved, as Hydra saves it.
         """
-        file = self.folder / ".hydra" / "config.yaml"
         # Without this file the run failed because a value was missing: it never claimed the folder.
-        never_claimed = self.result.get("status") == "failed" and not file.exists()
+        never_claimed = self.result.get("status") == "failed" and not self._config_file.exists()
         if not self.begun or never_claimed:
             return []
-        try:
-            text = file.read_text("utf-8")
-            old = dict(_leaves(yaml.load(text, Loader=_LOADER) or {}))
-        except (FileNotFoundError, yaml.YAMLError):
-            return ["its .hydra/config.yaml cannot be read"]
-        new = dict(_leaves(config))
+        earlier = self._config()
+        if earlier is None:  # that of an unfinished run is trained again, see `checked`
+            return ["its .hydra/config.yaml cannot be read"] if self.result else []
+        old, new = dict(_leaves(earlier)), dict(_leaves(config))
         keys = [key for key in {**old, **new} if key.split(".")[0] not in _NOT_COMPARED]
         return [
             f"{key} was {old.get(key, 'absent')}, is {new.get(key, 'absent')}"
@@ -229,7 +232,20 @@ class EarlierAttempt:
                 f"{'; '.join(found[:_DIFFERENCES_SHOWN])}{more}; give overwrite=true to train it "
                 "again, or another name"
             )
-        return replace(self, result={"status": "failed"}) if found else self
+        lost = self.begun and not self.result and self._config() is None  # half written
+        return replace(self, result={"status": "failed"}) if found or lost else self
+
+    @property
+    def _config_file(self) -> Path:
+        return self.folder / ".hydra" / "config.yaml"
+
+    def _config(self) -> Mapping[str, Any] | None:
+        """The configuration of the earlier attempt; None where it cannot be read."""
+        try:
+            found = yaml.load(self._config_file.read_text("utf-8"), Loader=_LOADER)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return None
+        return found if isinstance(found, Mapping) and found else None
 
     def clear(self, *, keep_checkpoint: bool) -> None:
         """Remove the curves, so that those of two attempts never merge; the log is continued."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from stepsize.loggers.metrics_csv import History
     from stepsize.run.folder import Run
 
-SIGTERM_EXIT_STATUS = 143  # 128 + SIGTERM, as shells count
-
 
 def result_of(
     run: Run,
@@ -98,8 +96,13 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
 
     Numbers that are not finite are written as null.
     """
-    text = json.dumps(_finite(result), indent=2, allow_nan=False)
-    with replacing(folder / "result.json") as part:
+    write_json(folder / "result.json", result)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of JSON atomically; numbers that are not finite become null."""
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    with replacing(file) as part:
         part.write_text(text + "\n", "utf-8")
 
 
@@ -128,13 +131,12 @@ def reachable_target(config: Mapping[str, Any], *, optimum_known: bool) -> dict[
 
 
 def _status_of(error: BaseException) -> tuple[str, str]:
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
+    from stepsize.callbacks.interruption import Interrupted
 
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "Ctrl-C"
-    if isinstance(error, SystemExit):
-        terminated = isinstance(error, SIGTERMException) or error.code == SIGTERM_EXIT_STATUS
-        return "interrupted", "SIGTERM" if terminated else type(error).__name__
+    if isinstance(error, Interrupted):
+        return "interrupted", error.reason
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return "interrupted", type(error).__name__
     return "failed", one_line(error)
 
 

@@ -1,28 +1,33 @@
-"""A sweep on the console: its progress on one line, and a table of its settings at the end."""
+"""A sweep on the console: its progress on one line, and the answer at its end."""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
+import re
 import shlex
-import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from stepsize.report.labels import name_settings
 from stepsize.report.read import STATUSES, RunRow, Sweep
 from stepsize.run.console import shown_path, tensorboard_command
 from stepsize.run.folder import EarlierAttempt
+from stepsize.run.links import MOST_RUNS, report_link, runs_link
+from stepsize.sweeps.events import Event, Line, Working, listen
+
+if TYPE_CHECKING:
+    from stepsize.report.answer import SweepAnswer, TaskAnswer
 
 _COLOURS = {
     "completed": "green",
@@ -33,17 +38,19 @@ _COLOURS = {
 }
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_LINES = 10.0
-_MOST_SETTINGS = 40  # rows of the table
+_MOST_SETTINGS = 12  # rows of a table
 _MOST_REASONS = 12  # lines below it
-_MOST_CURVES = 40  # runs; TensorBoard selects none of more by default
+# An estimate needs some work and some time since the first step, which contains compiling.
+_LEAST_SHARE, _LEAST_SECONDS = 0.02, 2.0
 
 
 class SweepProgress:
-    """Shows how many runs of a sweep are done, running, diverged and failed, and the time left.
+    """Shows the phase of a sweep, how many of its runs are done, and the time left.
 
     It watches the sweep's folder, so that any launcher may run the jobs: in this process, in
-    others, or on other machines. On a terminal one line renews itself; elsewhere a line is printed
-    every ten seconds while runs are active. A run that does not complete is printed when it ends.
+    others, or on other machines; the vectorized launcher tells its phases too. On a terminal one
+    line renews itself; elsewhere a line is printed when the phase changes and every ten seconds.
+    Each setting with a failed run is printed once.
 
     Args:
         folder: the sweep's.
@@ -54,31 +61,62 @@ class SweepProgress:
         self._folder = folder
         self._console = console or Console()
         self._began = time.time()
+        self._phase = "composing"
+        self._working: dict[int, Working] = {}
         self._ended: dict[str, str] = {}  # statuses by the run's name
         self._done_before = 0  # runs of earlier commands
-        self._next_line = 0.0
+        self._printed: set[str] = set()  # settings with a failed run
+        self._shown_phase, self._next_line = "", 0.0
+        self._share = 0.0
+        self._first: tuple[float, float] | None = None  # time and share of the first progress
         self._bar: Progress | None = None
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def step(self) -> tuple[int, int] | None:
+        """The step of vectorized runs and the step at which they end; None without any."""
+        training = [w for w in self._working.values() if w.phase == "training"]
+        return (training[0].step, training[0].steps) if training else None
 
     def start(self) -> None:
         """Count the runs that earlier commands have done, and begin to watch."""
         done = [name for name in self._runs() if EarlierAttempt.read(self._folder / name).is_done]
         self._ended = dict.fromkeys(done, "done before")
         self._done_before = len(done)
+        self._show(0)
+        listen(self._receive)
         self._thread.start()
+
+    def report(self) -> None:
+        """Show that the report is being written."""
+        self._phase = "report"
+        self._look()
 
     def stop(self) -> None:
         """Look a last time, and leave the line as it is."""
+        listen(None)
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._phase != "report":
+            self._next_line = 0.0 if self._runs() else self._next_line
+            self._look()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _receive(self, event: Event) -> None:
+        if isinstance(event, Line):
+            self._print(event.text)
+        elif event.phase:
+            self._working[event.process] = event
+        else:
+            self._working.pop(event.process, None)
 
     def _watch(self) -> None:
         while not self._stop.wait(_SECONDS_BETWEEN_LOOKS):
             self._look()
-        self._look()
-        if self._bar is not None:
-            self._bar.stop()
 
     def _look(self) -> None:
         running = 0
@@ -91,10 +129,15 @@ class SweepProgress:
             result = EarlierAttempt.read(self._folder / name).result
             if result:
                 self._ended[name] = status = str(result["status"])
-                if status != "completed":
-                    self._print(f"{status}  {name}: {result['reason']}")
-        if running or len(self._ended) > self._done_before:
-            self._show(running)
+                if status == "failed":
+                    self._print_failure(name, str(result.get("reason")))
+        self._show(running)
+
+    def _print_failure(self, name: str, reason: str) -> None:
+        setting = re.sub(r"(^|,)seed=[^,]*", "", name)
+        if setting not in self._printed:
+            self._printed.add(setting)
+            self._print(f"failed  {name}: {reason}")
 
     def _runs(self) -> list[str]:
         try:
@@ -114,39 +157,75 @@ class SweepProgress:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _show(self, running: int) -> None:
-        done, total = len(self._ended), _planned_runs(self._folder / "sweep.json")
-        counts = Counter(self._ended.values())
-        parts = [f"{running} running"] if running else []
-        parts += [f"{counts[s]} {s}" for s in ("diverged", "failed", "interrupted") if counts[s]]
-        done_now = done - self._done_before
-        if done_now and total and done < total:
-            seconds = (time.time() - self._began) / done_now * (total - done)
-            parts.append(f"{timedelta(seconds=round(seconds))} left")
-        if self._console.is_terminal:
-            if self._bar is None:
-                self._bar = Progress(
-                    TextColumn("[bold]sweep"),
-                    BarColumn(bar_width=None),
-                    MofNCompleteColumn(),
-                    TextColumn("{task.fields[status]}"),
-                    console=self._console,
-                    auto_refresh=False,
-                )
-                self._bar.add_task("sweep", total=None, status="")
-                self._bar.start()
-            status = " · ".join(["runs", *parts])
-            self._bar.update(self._bar.task_ids[0], completed=done, total=total, status=status)
-            self._bar.refresh()
-        elif time.time() > self._next_line:
-            self._print(" · ".join([f"{done}/{total or '?'} runs", *parts]))
-            self._next_line = time.time() + _SECONDS_BETWEEN_LINES
+        with self._lock:
+            done, total = len(self._ended), _planned_runs(self._folder / "sweep.json")
+            phase = self._present_phase(running, finished=done == total)
+            left = self._estimate(done, total)
+            counts = Counter(self._ended.values())
+            problems = [
+                f"{counts[s]} {s}" for s in ("diverged", "failed", "interrupted") if counts[s]
+            ]
+            shown = f"{done:>{len(str(total))}}/{total} runs" if total else ""
+            if self._console.is_terminal:
+                self._show_bar(phase, shown, left, problems, total)
+            elif phase != self._shown_phase or time.time() > self._next_line:
+                self._print(" · ".join(filter(None, [phase, shown.strip(), left, *problems])))
+                self._shown_phase, self._next_line = phase, time.time() + _SECONDS_BETWEEN_LINES
+
+    def _present_phase(self, running: int, finished: bool) -> str:
+        if self._phase == "report":
+            return self._phase
+        phases = {working.phase for working in list(self._working.values())}
+        known = [phase for phase in ("training", "compiling", "writing") if phase in phases]
+        if known or running:
+            self._phase = known[0] if known else "training"  # shown between two runs too
+        return "writing" if finished and not known else self._phase
+
+    def _show_bar(
+        self, phase: str, shown: str, left: str, problems: list[str], total: int | None
+    ) -> None:
+        if self._bar is None:
+            # All columns but the bar have a fixed width; the bar takes the rest of the line.
+            self._bar = Progress(
+                TextColumn("{task.fields[phase]:<9}", style="bold"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[shown]}"),
+                TextColumn("{task.fields[left]:>12}", style="dim"),
+                TextColumn("{task.fields[problems]}", style="red"),
+                console=self._console, auto_refresh=False, expand=True,
+            )  # fmt: skip
+            self._bar.add_task("", total=None, phase=phase, shown=shown, left=left, problems="")
+            self._bar.start()
+        self._bar.update(
+            self._bar.task_ids[0], total=1.0 if total else None,
+            completed=1.0 if phase == "report" else self._share,
+            phase=phase, shown=shown, left=left, problems=", ".join(problems),
+        )  # fmt: skip
+        self._bar.refresh()
+
+    def _estimate(self, done: int, total: int | None) -> str:
+        """The time left in words; "" as long as it cannot be known."""
+        if not total:
+            return ""
+        active = [w for w in list(self._working.values()) if w.phase == "training" and w.steps]
+        share = (done + sum(w.runs * w.step / w.steps for w in active)) / total
+        self._share = min(1.0, max(self._share, share))
+        before = self._done_before / total
+        if self._first is None and self._share > before:
+            self._first = time.time(), self._share
+        if self._first is None or self._share >= 1:
+            return ""
+        seconds, gained = time.time() - self._first[0], self._share - self._first[1]
+        if seconds < _LEAST_SECONDS or gained < _LEAST_SHARE:
+            return ""
+        return f"{timedelta(seconds=round(seconds / gained * (1 - self._share)))} left"
 
 
 def _planned_runs(plan: Path) -> int | None:
     """How many runs ``sweep.json`` lists; None where another sweeper has written none."""
     try:
         return _count_jobs(plan, plan.stat().st_mtime)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 
@@ -155,90 +234,133 @@ def _count_jobs(plan: Path, changed: float) -> int:
     return len(json.loads(plan.read_text("utf-8"))["jobs"])
 
 
-def print_end(sweep: Sweep, report: Path | None, console: Console | None = None) -> None:
-    """Print a table of the settings, why runs failed or were skipped, and what to type next.
+def print_end(
+    sweep: Sweep, answer: SweepAnswer, report: Path | None, console: Console | None = None
+) -> None:
+    """Print the answer, the last stage's table, what went wrong, and what to type next.
 
     Args:
         sweep: read from its folder.
+        answer: of the sweep.
         report: its page; None where none was written.
         console: prints; None for the standard output.
     """
     console = console or Console()
-    labels = _labels(sweep.runs)
-    console.print(_table(sweep.runs, labels))
-    unfinished = [run for run in sweep.runs if run.status not in ("completed", "diverged")]
-    reasons = Counter((run.status, labels[run.run], run.reason) for run in unfinished)
-    for (status, label, reason), count in list(reasons.items())[:_MOST_REASONS]:
-        line = Text.assemble((status, _COLOURS[status]), f"  {label}, {count} of its runs")
-        console.print(line.append(f": {reason}" if reason else ""), soft_wrap=True)
-    if len(reasons) > _MOST_REASONS:
-        console.print(f"and {len(reasons) - _MOST_REASONS} more, in results.csv")
-    for entry in sweep.skipped:
-        line = Text.assemble(("skipped", "dim"), f"  {' '.join(entry['overrides'])}")
-        console.print(line.append(f": {entry['reason']}"), soft_wrap=True)
+    for line in answer.short:
+        console.print(_styled(line), soft_wrap=False)
+    for task in answer.tasks:
+        console.print()
+        console.print(_table(task, len(answer.tasks) > 1))
+    for text in _problems(sweep, answer):
+        console.print(text, soft_wrap=True)
     counts = Counter(run.status for run in sweep.runs)
     summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     console.print(f"\n{len(sweep.runs)} runs: {summary}", highlight=False)
-    lines = [f"continue {_command(sweep)}"] if unfinished else []
-    lines += [f"report   {shown_path(report)}"] if report else []
-    lines += [f"runs     {_tensorboard(sweep.folder)}"]
-    if report and len(sweep.runs) > _MOST_CURVES:
-        lines += [f"medians  {_tensorboard(report.parent)}"]
-    for text in lines:  # not folded by a narrow terminal, so that they can be pasted
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+    for line in _next_lines(sweep, report):  # not folded, so that they can be pasted
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _labels(runs: Sequence[RunRow]) -> dict[str, str]:
-    """The label of each run's setting by the run's name; begins with the task if they differ."""
-    several = len({run.task for run in runs}) > 1
-    labels = {}
-    for run, setting in zip(runs, name_settings(runs), strict=True):
-        stage = f" ({run.stage})" if run.stage != "compare" else ""
-        labels[run.run] = (f"{run.task}: " if several else "") + setting.label + stage
-    return labels
+def print_interruption(
+    sweep: Sweep, cause: str, step: tuple[int, int] | None, console: Console | None = None
+) -> None:
+    """Print how far an interrupted sweep has come, and the command that continues it.
+
+    Args:
+        sweep: read from its folder.
+        cause: ``Ctrl-C``, ``SIGTERM`` or another reason.
+        step: of vectorized runs, and the step at which they would have ended; None without any.
+        console: prints; None for the standard output.
+    """
+    console = console or Console()
+    counts = Counter(run.status for run in sweep.runs)
+    done = counts["completed"] + counts["diverged"]
+    stopped = {
+        run.run: run.steps for run in sweep.runs if run.status == "interrupted" and run.steps
+    }
+    at = f", the others at step {step[0]:,} of {step[1]:,}" if step else ""
+    if stopped:
+        at = f"; interrupted at step {max(stopped.values()):,}: {next(iter(stopped))}"
+    for line in (
+        f"interrupted by {cause}: {done} of {len(sweep.runs)} runs are done{at}",
+        f"continue {_command(sweep)}",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _table(runs: Sequence[RunRow], labels: Mapping[str, str]) -> Table:
-    settings: dict[str, list[RunRow]] = {}
-    for run in runs:
-        settings.setdefault(labels[run.run], []).append(run)
-    statuses = [status for status in STATUSES if any(run.status == status for run in runs)]
-    monitors = {run.monitor for run in runs}
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("setting", overflow="fold")
-    table.add_column("runs", justify="right")
-    for status in statuses:
-        table.add_column(status, justify="right", style=_COLOURS[status])
-    table.add_column(
-        f"median {monitors.pop() if len(monitors) == 1 else 'objective'}", justify="right"
-    )
-    medians = {label: _median_loss(members) for label, members in settings.items()}
-    ranked = sorted(
-        settings,
-        key=lambda label: (settings[label][0].task, medians[label] is None, medians[label] or 0.0),
-    )
-    for label in ranked[:_MOST_SETTINGS]:
-        members, median = settings[label], medians[label]
-        counts = Counter(run.status for run in members)
-        numbers = [str(counts[status] or "") for status in statuses]
-        if median is not None and members[0].mode == "max":
-            median = abs(median)
-        shown = "-" if median is None else f"{median:.4g}"
-        table.add_row(label, str(len(members)), *numbers, shown)
-    if len(ranked) > _MOST_SETTINGS:
-        table.add_row(f"and {len(ranked) - _MOST_SETTINGS} more settings")
+def _styled(markdown: str) -> Text:
+    """A line of Markdown, with code in bold."""
+    text = Text()
+    for index, part in enumerate(markdown.split("`")):
+        text.append(part, "bold" if index % 2 else "")
+    return text
+
+
+def _table(task: TaskAnswer, named: bool) -> Table:
+    from stepsize.report.columns import short_table
+
+    content = short_table(task)
+    table = Table(
+        box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left",
+        title=task.task if named else None, title_style="bold",
+    )  # fmt: skip
+    for title, side in zip(content.titles, content.align, strict=True):
+        first = title == content.titles[0]
+        table.add_column(
+            title, justify="left" if side == "l" else "right", no_wrap=not first,
+            overflow="fold", style=_COLOURS.get(title, "") if title != "completed" else "",
+        )  # fmt: skip
+    for index, row in enumerate(content.rows[:_MOST_SETTINGS]):
+        table.add_row(*row, style="bold" if content.strong and not index else "")
+    more = len(content.rows) - _MOST_SETTINGS
+    if more > 0:
+        table.add_row(f"{more} more in the report", style="dim")
     return table
 
 
-def _median_loss(runs: Sequence[RunRow]) -> float | None:
-    """The median objective where smaller is better, a diverged run's infinite; None without any."""
-    losses = []
-    for run in runs:
-        if run.status == "completed" and run.objective is not None:
-            losses.append(-run.objective if run.mode == "max" else run.objective)
-        elif run.status == "diverged":
-            losses.append(float("inf"))
-    return statistics.median(losses) if losses else None
+def _problems(sweep: Sweep, answer: SweepAnswer) -> Iterator[Text]:
+    """A line for each setting with runs that did not complete, and for each skipped combination."""
+    labels = {r.folder: s.label for r, s in zip(answer.rows, answer.settings, strict=True)}
+    several = len({run.task for run in sweep.runs}) > 1
+    found: dict[tuple[str, str], list[RunRow]] = {}
+    for run in sweep.runs:
+        if run.status != "completed":
+            name = labels.get(run.folder, run.run)
+            name = f"{run.task}: {name}" if several else name
+            found.setdefault((run.status, name), []).append(run)
+    order = list(_COLOURS)
+    lines = sorted(found.items(), key=lambda item: -order.index(item[0][0]))
+    if lines or sweep.skipped:
+        yield Text()
+    for (status, name), runs in lines[:_MOST_REASONS]:
+        text = Text.assemble((status, _COLOURS[status]), f"  {name}")
+        text.append(f", {len(runs)} runs" if len(runs) > 1 else f" seed={runs[0].seed}")
+        reasons = list(dict.fromkeys(run.reason for run in runs if run.reason))
+        if reasons:
+            first = " (the first reason)" if len(reasons) > 1 else ""
+            text.append(f": {reasons[0]}{first}")
+        yield text
+    if len(lines) > _MOST_REASONS:
+        yield Text(f"and {len(lines) - _MOST_REASONS} more settings, in results.csv")
+    for entry in sweep.skipped:
+        line = Text.assemble(("skipped", "dim"), f"  {' '.join(entry['overrides'])}")
+        yield line.append(f": {entry['reason']}")
+
+
+def _next_lines(sweep: Sweep, report: Path | None) -> Iterator[str]:
+    unfinished = any(run.status not in ("completed", "diverged") for run in sweep.runs)
+    if unfinished:
+        yield f"continue     {_command(sweep)}"
+    if report:
+        yield f"report       {shown_path(report)}"
+    with_events = [run for run in sweep.runs if list(run.folder.glob("events.out.tfevents*"))]
+    if not with_events:
+        return
+    if report:
+        yield f"TensorBoard  {_tensorboard(report.parent)}"
+        yield f"             {shlex.quote(report_link())}"
+    if len(with_events) <= MOST_RUNS:
+        yield f"single runs  {_tensorboard(sweep.folder)}"
+        yield f"             {shlex.quote(runs_link([run.run for run in with_events]))}"
 
 
 def _tensorboard(folder: Path) -> str:

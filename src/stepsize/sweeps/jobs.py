@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,8 +26,15 @@ from omegaconf import DictConfig, OmegaConf
 from stepsize.config.resolve import plain
 from stepsize.config.schema import RECIPE_GROUPS
 
-NOT_IN_NAMES = ("name", "sweep", "overwrite", "fail_fast")  # where and how a sweep runs
-_FIRST = ("task", "data", "model", "optimizer", "param_groups", "scheduler")
+# Where and how a sweep runs, and what it draws.
+NOT_IN_NAMES = ("name", "sweep", "overwrite", "fail_fast", "plots", "allowed_packages")
+# TensorBoard's list of runs shows 24 characters of a name: what a sweep usually varies comes first,
+# and what its runs usually share comes after the seed.
+_FIRST = ("optimizer", "param_groups", "scheduler", "model", "data")
+_LAST = (
+    "task", "trainer", "callbacks", "logger", "monitor", "mode", "target", "resume",
+    "ckpt_path",
+)  # fmt: skip
 _LONGEST = 200  # bytes; file systems allow 255, and some tools append a suffix
 _UNSAFE = re.compile(r"[^\w.,=+()\[\]@-]+")
 
@@ -111,11 +119,29 @@ def run_name(overrides: Iterable[str]) -> str:
 
 
 def _position(key: str) -> int:
-    """Groups first, in the order of ``_FIRST``, then other keys, and the seed last."""
+    """First the groups of ``_FIRST``, then other keys, the seed, and the groups of ``_LAST``."""
     if key == "seed":
         return len(_FIRST) + 1
-    group = key.split(".")[0]
+    group = re.split(r"[./@]", key)[0]
+    if group in _LAST:
+        return len(_FIRST) + 2 + _LAST.index(group)
     return _FIRST.index(group) if group in _FIRST else len(_FIRST)
+
+
+def trial_name(overrides: Iterable[str], folder: Path, *, in_sweep: bool) -> str:
+    """The name of a run's row in TensorBoard's HPARAMS, which begins with what differs.
+
+    The seeds of a hyperparameter setting share the row of their sweep; a run by itself has its own.
+
+    Args:
+        overrides: of the run.
+        folder: the run's.
+        in_sweep: whether it belongs to a sweep.
+    """
+    if not in_sweep:
+        return f"{run_name(overrides)} ({folder.name})"
+    without = [override for override in overrides if canonical(override)[0] != "seed"]
+    return f"{run_name(without)} ({folder.resolve().parent.name})"
 
 
 @functools.lru_cache(maxsize=10_000)  # the jobs of a sweep share most of their overrides
@@ -128,7 +154,15 @@ def canonical(override: str) -> tuple[str, str]:
     parsed = _parsed(override)
     key = parsed.key_or_group if parsed.package is None else parsed.get_key_element()
     value = "null" if parsed.is_delete() else parsed.get_value_element_as_str()
+    if isinstance(parsed.value(), float):
+        value = _spelled(value)
     return key.lstrip("+~"), value.lower() if value in ("True", "False") else value
+
+
+def _spelled(number: str) -> str:
+    """A number of floating point without a fraction as a whole one: 1000 for 1e3 and 1000.0."""
+    whole = float(number).is_integer() and abs(float(number)) < 1e15
+    return f"{float(number):.0f}" if whole else number
 
 
 @functools.lru_cache(maxsize=10_000)

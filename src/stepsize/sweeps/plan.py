@@ -41,11 +41,17 @@ class Plan:
         plan = cls(folder, sweep, baseline)
         file = folder / "sweep.json"
         if file.is_file():
-            earlier = json.loads(file.read_text("utf-8"))
-            plan.jobs = {job["run"]: job for job in earlier["jobs"]}
-            plan.commands = earlier["commands"]
-            plan.skipped = earlier["left_out"]
-            plan.baseline = baseline or earlier["baseline"]
+            try:
+                earlier = json.loads(file.read_text("utf-8"))
+                plan.jobs = {job["run"]: job for job in earlier["jobs"]}
+                plan.commands = earlier["commands"]
+                plan.skipped = earlier["left_out"]
+                plan.baseline = baseline or earlier["baseline"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{file} is no plan of a sweep ({type(error).__name__}: {error}); remove it, "
+                    "and the runs beside it are found again, or give another name"
+                ) from None
         command = shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
         if command not in plan.commands:
             plan.commands.append(command)

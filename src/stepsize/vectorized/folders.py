@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -36,6 +35,7 @@ from stepsize.loggers.hparams import (
     session_start,
 )
 from stepsize.loggers.metrics_csv import History
+from stepsize.loggers.tags import board_tag
 from stepsize.optim.describe import as_markdown, as_text
 from stepsize.plots.callback import Plot
 from stepsize.plots.trajectory import Trajectory
@@ -43,6 +43,7 @@ from stepsize.run.atomic import replacing
 from stepsize.run.folder import EarlierAttempt, Run
 from stepsize.run.result import reachable_target, result_of, write_result
 from stepsize.schedules.checks import is_kind
+from stepsize.sweeps.jobs import trial_name
 from stepsize.vectorized.outcome import Outcome
 from stepsize.vectorized.templates import ComposedJob
 
@@ -85,8 +86,10 @@ def _write(job: ComposedJob, outcome: Outcome, program: str) -> _Ended:
     started = time.monotonic() - outcome.seconds
     run = Run(folder, config, job.choices, job.overrides, EarlierAttempt.none(folder), started)
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
-    for name, content in job.files.items():
-        (folder / ".hydra" / f"{name}.yaml").write_text(content, "utf-8")
+    # config.yaml last, because a run with it has begun.
+    for name in sorted(job.files, key=lambda name: name == "config"):
+        with replacing(folder / ".hydra" / f"{name}.yaml") as part:
+            part.write_text(job.files[name], "utf-8")
     history = History(folder / "metrics.csv")
     history.rows = outcome.rows
     history.write()
@@ -116,30 +119,20 @@ def _configured(config: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def draw_plots(config: dict[str, Any], outcome: Outcome) -> list[tuple[str, Any]]:
-    """Draw the configured plots; returns their tags and arrays [height, width, 3]."""
-    configured = _configured(config, Plot) if config["plots"] else {}
-    if not configured:
-        return []
-    from matplotlib.image import imread
+    """Draw the plots with ``plots=true``; returns their tags and arrays [height, width, 3].
 
-    trainer: Any = SimpleNamespace(
-        is_global_zero=True,
-        optimizers=[outcome.variant.optimizer],
-        global_step=outcome.steps,
-        datamodule=outcome.components.data,
-        loggers=[],
-    )
+    With ``plots=auto`` the sweep draws some of them from the checkpoints when it ends.
+    """
     drawn = []
-    for name, entry in configured.items():
+    for name, entry in _configured(config, Plot).items() if config["plots"] is True else ():
         with allowing(config["allowed_packages"]):
             plot = instantiate(entry, where=f"callbacks.{name}")
-        module = outcome.module()
         if isinstance(plot, Trajectory) and outcome.trajectory is not None:
-            plot.on_train_start(trainer, module)
-            plot.path = outcome.trajectory
-        plot.on_train_end(trainer, module)
-        if plot.file.is_file():
-            drawn.append((f"plot/{plot.name}", imread(plot.file)[..., :3]))
+            plot.load_state_dict(outcome.trajectory)
+        data, optimizer = outcome.components.data, outcome.variant.optimizer
+        with plot.errors_as_warnings():
+            image = plot.save(outcome.module(), data, [optimizer], outcome.steps)
+            drawn.append((plot.tag, image))
     return drawn
 
 
@@ -148,7 +141,9 @@ def _write_events(runs: Sequence[_Ended]) -> None:
     now = time.time()
     outcomes = [ended.outcome for ended in runs]
     times = {o.index: (now - o.seconds, o.seconds / max(o.steps, 1)) for o in outcomes}
-    scalars = scalar_records(outcomes[0].recorder.curves.tables, list(times), times)
+    curves = outcomes[0].recorder.curves.tables
+    tables = {board_tag(tag): table for tag, table in curves.items()}
+    scalars = scalar_records(tables, list(times), times)
     for ended in runs:
         began, steps = times[ended.outcome.index][0], ended.outcome.steps
         before, after = _other_summaries(ended)
@@ -170,11 +165,12 @@ def _other_summaries(ended: _Ended) -> tuple[list[Summary], list[Summary]]:
     run, result = ended.run, ended.result
     variant = ended.outcome.variant
     groups = as_markdown(variant.optimizer, variant.group_table, variant.schedulers)
-    columns = dict(flattened(hparams_of(run.config, run.choices)))
+    columns = dict(flattened(hparams_of(run.config, run.choices, run.overrides)))
+    group = trial_name(run.overrides, run.folder, in_sweep=True)
     scalars = result_scalars(result).items()
     reason = f": {result['reason']}" if result["reason"] else ""
     numbers = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
-    return [session_start(columns), text("parameter groups", groups)], [
+    return [session_start(columns, group), text("parameter groups", groups)], [
         *(image(tag, array, dataformats="HWC") for tag, array in ended.plots),
         Summary(value=numbers),
         text("result", result["status"] + reason),
@@ -251,7 +247,7 @@ def _optional_states(outcome: Outcome) -> dict[str, Any]:
         weights = list(outcome.training_weights)
         states[OptimizerMode.__qualname__] = {"training_weights": weights}
     if outcome.trajectory is not None:
-        states[Trajectory.__qualname__] = outcome.trajectory.state_dict()
+        states[Trajectory.__qualname__] = outcome.trajectory
     return states
 
 

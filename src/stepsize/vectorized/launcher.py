@@ -10,14 +10,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 import torch
 
 from stepsize.run.errors import one_line
 from stepsize.run.folder import EarlierAttempt
+from stepsize.sweeps.events import Line, Working, listen, tell
 from stepsize.vectorized.eligibility import Reason
 from stepsize.vectorized.folders import write_folders
 from stepsize.vectorized.groups import Group, group_jobs, pick_device
@@ -26,8 +28,8 @@ from stepsize.vectorized.training import NotVectorizableError, Training
 
 log = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_CHECKS = 0.5
+_SIGNALLED = (130, 143)  # exit statuses after Ctrl-C and SIGTERM
 _FEWEST = 4  # runs per process; for fewer, starting a process takes longer than training them
 
 Share = TypeVar("Share")
@@ -88,18 +90,20 @@ def run_individually(run: Callable[[int], object], numbers: Sequence[int], proce
     return False
 
 
-def log_individual_runs(reasons: dict[int, str]) -> None:
-    """Log how many runs are trained individually, in one line for each reason."""
+def tell_individual_runs(reasons: dict[int, str]) -> None:
+    """Tell how many runs are trained individually, in one line for each reason."""
     for reason, count in Counter(reasons.values()).items():
-        log.info("%d run%s trained individually: %s", count, "" if count == 1 else "s", reason)
+        runs = "1 run" if count == 1 else f"{count} runs"
+        tell(Line(f"{runs} trained individually: {reason}"))
 
 
 def _train_share(jobs: Sequence[ComposedJob]) -> dict[int, str]:
     groups, reasons = group_jobs([job.config for job in jobs])
     for group in groups:
+        runs = len(group.numbers)
+        tell(Working("compiling", runs))
         try:
-            training = Training(group, on_step=_progress_logger(group))
-            log.info("%d runs vectorized: %s", len(group.numbers), training.description)
+            training = Training(group, on_step=_progress_teller(group))
             outcomes = training.run()
         except NotVectorizableError as error:
             reasons.update(dict.fromkeys(group.numbers, one_line(error)))
@@ -109,24 +113,23 @@ def _train_share(jobs: Sequence[ComposedJob]) -> dict[int, str]:
             reason = Reason.TRAINING_FAILED.format(one_line(error))
             reasons.update(dict.fromkeys(group.numbers, reason))
             continue
+        tell(Working("writing", runs))
         write_folders([jobs[n] for n in group.numbers], outcomes, training.description)
+    tell(Working(""))
     return reasons
 
 
-def _progress_logger(group: Group) -> Callable[[int], None]:
-    """Logs a group's progress every ten seconds, because folders are written at its end."""
-    began = time.monotonic()
+def _progress_teller(group: Group) -> Callable[[int], None]:
+    """Tells a group's step twice a second, because folders are written at its end."""
     runs, steps = len(group.numbers), group.length.steps
-    next_line = began + _SECONDS_BETWEEN_LINES
+    next_time = 0.0
 
     def on_step(step: int) -> None:
-        nonlocal next_line
+        nonlocal next_time
         now = time.monotonic()
-        if now > next_line:
-            next_line = now + _SECONDS_BETWEEN_LINES
-            seconds = (now - began) / step * (steps - step)
-            log.info("%d runs vectorized: step %s of %s, %.0f s left", runs, f"{step:,}",
-                     f"{steps:,}", seconds)  # fmt: skip
+        if now > next_time:
+            next_time = now + _SECONDS_BETWEEN_CHECKS
+            tell(Working("training", runs, step, steps))
 
     return on_step
 
@@ -152,6 +155,8 @@ def _on_cpu(job: ComposedJob) -> bool:
 def fork_map(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
     """Call ``work`` for each share in a forked process with one thread, all at the same time.
 
+    What the forks print and tell is passed on by this process, so that no lines are mixed.
+
     However this process ends, by Ctrl-C, SIGTERM or SIGKILL, the forks end too. Otherwise they
     would write into the same folders as a second command.
 
@@ -168,32 +173,72 @@ def fork_map(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[R
     try:
         for share in shares:
             receiver, sender = context.Pipe(duplex=False)
-            worker = context.Process(target=_work, args=(work, share, sender, os.getpid()))
+            printed, output = os.pipe()
+            arguments = (work, share, sender, output, os.getpid())
+            worker = context.Process(target=_work, args=arguments)
             worker.start()
             sender.close()
+            os.close(output)
+            threading.Thread(target=_pass_on, args=(printed,), daemon=True).start()
             workers.append((worker, receiver))
-        return [_result(worker, receiver) for worker, receiver in workers]
+        return _results(workers)
     finally:
         for worker, _ in workers:
             worker.terminate()  # an interrupted run saves a checkpoint and its status
             worker.join()
 
 
-def _result(worker: Any, receiver: Connection) -> Any:
-    try:
-        result = receiver.recv()
-    except EOFError:
-        worker.join()
-        raise RuntimeError(f"a process of this sweep died, exit code {worker.exitcode}") from None
-    worker.join()
-    return result
+@dataclass(frozen=True)
+class _Result:
+    """What a fork has returned."""
+
+    value: Any
 
 
-def _work(work: Callable[[Any], Any], share: Any, sender: Connection, parent: int) -> None:
+def _results(workers: Sequence[tuple[Any, Connection]]) -> list[Any]:
+    """The results of all forks; passes on what they tell until then."""
+    results: dict[int, Any] = {}
+    waiting = {receiver: index for index, (_, receiver) in enumerate(workers)}
+    while waiting:
+        for ready in wait(list(waiting)):
+            assert isinstance(ready, Connection)
+            index = waiting[ready]
+            worker = workers[index][0]
+            try:
+                message = ready.recv()
+            except EOFError:
+                worker.join()
+                status = worker.exitcode
+                if status in _SIGNALLED:
+                    raise SystemExit(status) from None
+                raise RuntimeError(f"a process of this sweep died, exit code {status}") from None
+            if isinstance(message, _Result):
+                results[index] = message.value
+                del waiting[ready]
+                worker.join()
+            else:
+                tell(message)
+    return [results[index] for index in range(len(workers))]
+
+
+def _pass_on(printed: int) -> None:
+    """Print the lines of a fork from this process."""
+    with os.fdopen(printed, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            tell(Line(line.rstrip("\n")))
+
+
+def _work(
+    work: Callable[[Any], Any], share: Any, sender: Connection, output: int, parent: int
+) -> None:
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
+    sys.stdout.flush()
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    listen(sender.send)
     try:
-        sender.send(work(share))
+        sender.send(_Result(work(share)))
     except KeyboardInterrupt:
         sys.exit(130)  # the parent reports the interruption
 

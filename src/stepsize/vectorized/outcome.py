@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from stepsize.plots.trajectory import Path
 from stepsize.vectorized.groups import Components, Group
 from stepsize.vectorized.recording import Recorder
 from stepsize.vectorized.steppers import State
@@ -29,7 +28,7 @@ class Outcome:
         weights: the evaluation weights, [columns].
         training_weights: in its groups' order, where it trains at others than it evaluates at;
             else None.
-        trajectory: the iterates that its plot shows; None without such a plot.
+        trajectory: the state of its plot's path; None without such a plot.
         optimizer_state: makes the ``"state"`` of its optimizer's ``state_dict()``.
         param_groups: the ``"param_groups"`` of its optimizer's ``state_dict()``.
         scheduler_state: its schedule's ``state_dict()``; None for a constant learning rate.
@@ -47,7 +46,7 @@ class Outcome:
     diverged: str | None
     weights: Tensor
     training_weights: Sequence[Tensor] | None
-    trajectory: Path | None
+    trajectory: dict[str, Any] | None
     optimizer_state: Callable[[], State]
     param_groups: list[dict[str, Any]]
     scheduler_state: dict[str, Any] | None

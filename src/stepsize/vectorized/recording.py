@@ -312,15 +312,17 @@ class Trajectories:
             weights: [rows, columns].
             runs: the run in each row.
         """
-        if self._columns is not None and self._path.wants(step):
+        if self._columns is not None and self._path.begin(step):
             x = weights[:, self._columns].detach().cpu()
             points = self._empty.to(x.dtype, copy=True)
             points[torch.from_numpy(runs)] = x if self._plane is None else x @ self._plane.to(x).T
             self._path.add(step, points)
 
-    def of(self, run: int) -> Path:
-        """The trajectory of one run so far."""
-        return self._path.map(lambda points: points[run].clone())
+    def of(self, runs: Sequence[int]) -> list[dict[str, Any]]:
+        """The trajectories of some runs so far, as :class:`Trajectory` saves them."""
+        state = self._path.state_dict()
+        points = state["points"] if len(state["steps"]) else torch.zeros(0, max(runs) + 1, 2)
+        return [{**state, "points": points[:, run].clone()} for run in runs]
 
 
 def plots_trajectory(config: Mapping[str, Any]) -> bool:

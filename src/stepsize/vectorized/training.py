@@ -221,10 +221,12 @@ class Training:
         if recorder.gap is not None:
             recorder.log_gaps(step, recorder.gap.of(weights), rows)
             end_tags += ["train/gap", "train/log10_gap"]
-        indices = {group.variant_of[run] for run in stack.runs[rows].tolist()}
+        runs = stack.runs[rows].tolist()
+        indices = {group.variant_of[run] for run in runs}
+        trajectories = None if self._trajectories is None else self._trajectories.of(runs)
         schedules = {index: group.variants[index].scheduler_state() for index in indices}
         for index, row in enumerate(rows.tolist()):
-            run = int(stack.runs[row])
+            run = runs[index]
             stepper, position = stack.stepper_of(row)
             state: Callable[[], State] = partial(stepper.state_of, position)
             if diverged:  # the stepper continues with the other runs, and so does its state
@@ -237,7 +239,7 @@ class Training:
                 diverged=diverged.get(row),
                 weights=weights[index],
                 training_weights=stepper.training_weights_of(position),
-                trajectory=None if self._trajectories is None else self._trajectories.of(run),
+                trajectory=None if trajectories is None else trajectories[index],
                 optimizer_state=state,
                 param_groups=stepper.param_groups_of(position),
                 scheduler_state=schedules[group.variant_of[run]],

@@ -46,8 +46,8 @@ def test_a_module_is_not_something_to_call():
 
 def test_a_nested_target_is_checked_before_anything_is_built():
     config = {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "os.getcwd"}]}
-    with pytest.raises(ValueError, match=r"model._args_\[0\]._target_=os.getcwd"):
-        instantiate(config, where="model")
+    with pytest.raises(ValueError, match=r"model.net._args_\[0\]._target_=os.getcwd"):
+        instantiate(config, where="model.net")
 
 
 def test_a_wrong_argument_names_the_key_and_what_is_allowed():

@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from stepsize.config.resolve import plain
-from stepsize.config.schema import Mode, TrainConfig, whole_number
+from stepsize.config.schema import Mode, TrainConfig, check_plots, whole_number
 
 
 def test_the_schema_and_the_file_have_the_same_keys_and_defaults():
@@ -26,10 +26,23 @@ def test_an_unknown_choice_is_refused_with_the_allowed_ones(tmp_path, override, 
     assert allowed in str(raised.value.__cause__)
 
 
-@pytest.mark.parametrize("override", ["seed=1.5", "seed=null", "plots=maybe", "target.metrik=a"])
+@pytest.mark.parametrize("override", ["seed=1.5", "seed=null", "plots=[1]", "target.metrik=a"])
 def test_a_value_of_another_type_is_refused(tmp_path, override):
     with pytest.raises(HydraException):
         composed("task=line", override, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("true", True), ("false", False)])
+def test_plots_are_auto_or_true_or_false(tmp_path, text, value):
+    plots = composed(f"plots={text}", folder=tmp_path).plots
+    check_plots(plots)
+    assert plots == value
+
+
+@pytest.mark.parametrize("value", ["maybe", "True", 1, None])
+def test_another_value_of_plots_is_refused_with_the_allowed_ones(value):
+    with pytest.raises(ValueError, match=f"plots={value}: give auto, true or false"):
+        check_plots(value)
 
 
 def test_a_value_of_ones_own_may_be_added(tmp_path):

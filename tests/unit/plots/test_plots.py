@@ -92,7 +92,7 @@ def test_tensorboard_shows_the_same_plot_at_the_last_step(run: Run, tmp_path: Fi
 
     finished = run("task=line", "trainer.max_steps=7")
     events = EventAccumulator(str(finished.folder)).Reload()
-    (image,) = events.Images("plot/fit")
+    (image,) = events.Images("view/fit")
     copy = tmp_path / "tensorboard.png"
     copy.write_bytes(image.encoded_image_string)
     assert image.step == 7
@@ -130,13 +130,45 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     assert "fit.png was not drawn" in caplog.text
 
 
-def test_a_resumed_run_draws_the_whole_trajectory(run: Run) -> None:
-    overrides = ("task=rosenbrock", "optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0.9")
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ("optimizer=sgd", "optimizer.lr=1e-3", "optimizer.momentum=0.9"),
+        ("optimizer=lbfgs", "optimizer.max_iter=2"),  # evaluates several times in a step
+    ],
+    ids=["sgd", "lbfgs"],
+)
+def test_a_resumed_run_draws_the_whole_trajectory(run: Run, optimizer: tuple[str, ...]) -> None:
+    overrides = ("task=rosenbrock", *optimizer)
     whole = run(*overrides, "trainer.max_steps=30")
     half = run(*overrides, "trainer.max_steps=12")
     rest = run(*overrides, "trainer.max_steps=30", f"ckpt_path={half.folder}/checkpoints/last.ckpt")
+    paths = [ended.checkpoint["callbacks"]["Trajectory"] for ended in (rest, whole)]
+    assert all(torch.equal(paths[0][key], value) for key, value in paths[1].items())
     assert (plot_of(rest) == plot_of(whole)).all()
     assert (plot_of(half) != plot_of(whole)).any()
+
+
+def test_the_trajectory_of_lbfgs_has_every_point_that_it_evaluates(run: Run) -> None:
+    finished = run("task=rosenbrock", "optimizer=lbfgs", "trainer.max_steps=3")
+    path = finished.checkpoint["callbacks"]["Trajectory"]
+    x = torch.nn.Parameter(torch.tensor([-1.2, 1.0]))
+    optimizer = torch.optim.LBFGS([x])
+    evaluated, steps = [], []
+
+    def closure() -> Tensor:
+        evaluated.append(x.detach().clone())
+        steps.append(step)
+        optimizer.zero_grad()
+        loss = (1 - x[0]).square() + 100 * (x[1] - x[0].square()).square()
+        loss.backward()
+        return loss
+
+    for step in range(3):  # noqa: B007 (read by the closure)
+        optimizer.step(closure)
+    assert path["steps"].tolist() == steps
+    assert len(steps) > 20
+    torch.testing.assert_close(path["points"], torch.stack(evaluated), rtol=1e-3, atol=1e-3)
 
 
 def test_the_trajectory_in_a_checkpoint_has_every_iterate(run: Run) -> None:
@@ -148,27 +180,39 @@ def test_the_trajectory_in_a_checkpoint_has_every_iterate(run: Run) -> None:
     torch.testing.assert_close(path["points"][1], path["points"][0] - 1e-4 * gradient)
 
 
+def walk(path: Path, steps: range, each: int = 1) -> Path:
+    """Add ``each`` points in each step."""
+    for step in steps:
+        if path.begin(step):
+            for number in range(each):
+                path.add(step, torch.tensor([float(step), float(number)]))
+    return path
+
+
 def test_a_long_path_is_thinned_evenly() -> None:
-    path = Path(most=16)
-    for step in range(100):
-        if path.wants(step):
-            path.add(step, torch.tensor([float(step), 0.0]))
+    path = walk(Path(most=16), range(100))
     assert path.steps().tolist() == list(range(0, 100, 8))
     assert path.points()[:, 0].tolist() == path.steps().tolist()
 
 
-def test_a_path_continues_from_its_state_as_if_never_stopped() -> None:
-    def walk(path: Path, steps: range) -> Path:
-        for step in steps:
-            if path.wants(step):
-                path.add(step, torch.tensor([float(step), 1.0]))
-        return path
+def test_a_thinned_path_keeps_all_points_of_a_step() -> None:
+    path = walk(Path(most=16), range(10), each=3)
+    assert path.steps().tolist() == [0, 0, 0, 2, 2, 2, 4, 4, 4, 6, 6, 6, 8, 8, 8]
+    assert path.points()[:, 1].tolist() == [0, 1, 2] * 5
 
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_a_path_continues_from_its_state_as_if_never_stopped(each: int) -> None:
     resumed = Path(most=10)
-    resumed.load_state_dict(walk(Path(most=10), range(47)).state_dict())
-    whole = walk(Path(most=10), range(52)).state_dict()
-    for key, value in walk(resumed, range(47, 52)).state_dict().items():
+    resumed.load_state_dict(walk(Path(most=10), range(47), each).state_dict())
+    whole = walk(Path(most=10), range(52), each).state_dict()
+    for key, value in walk(resumed, range(47, 52), each).state_dict().items():
         assert torch.equal(value, whole[key])
+
+
+def test_a_step_that_is_repeated_after_an_interruption_counts_once() -> None:
+    path = walk(walk(Path(), range(3), each=2), range(2, 4), each=2)
+    assert path.steps().tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 class _Restless(nn.Module):

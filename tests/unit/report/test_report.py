@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from synthetic_sweeps import write_sweep
@@ -116,11 +117,12 @@ def test_four_tasks_with_targets_give_performance_profiles(tmp_path: Path):
     assert (report / "profiles.png").exists()
 
 
-def test_three_tasks_give_none_and_say_what_is_missing(tmp_path: Path):
+def test_three_tasks_give_no_chapter_of_profiles(tmp_path: Path):
     varied = {"task": ["line", "curve", "blobs"], "optimizer": ["sgd", "nadam"], "seed": range(2)}
     report = written(tmp_path, varied)
     assert not (report / "profiles.png").exists()
-    assert "4 tasks with a target; here 2 methods on 3 tasks." in (report / "report.md").read_text()
+    assert "Performance profiles" not in (report / "report.md").read_text()
+    assert "Performance profiles" not in (report / "report.html").read_text()
 
 
 def test_what_was_run_names_grid_commands_versions_and_what_went_wrong(tmp_path: Path):
@@ -132,7 +134,8 @@ def test_what_was_run_names_grid_commands_versions_and_what_went_wrong(tmp_path:
     text = (written(tmp_path, varied, special=special) / "report.md").read_text()
     assert re.search(r"\| `optimizer` +\| +2 \| `sgd`, `adam`", text)
     assert re.search(r"\| `seed` +\| +2 \| `0`, `1`", text)
-    assert re.search(r"\| optimizer=sgd,seed=0 +\| failed +\| RuntimeError: no", text)
+    link = re.escape("[optimizer=sgd,seed=0](../sweep/optimizer%3Dsgd%2Cseed%3D0/)")
+    assert re.search(rf"\| {link} +\| failed +\| RuntimeError: no", text)
     assert re.search(r"\| optimizer=sgd,seed=1 +\| missing", text)
     assert "python train.py -m optimizer=sgd,adam seed=0,1" in text
     assert "torch 2.13.0" in text
@@ -155,7 +158,7 @@ def test_names_from_outside_cannot_become_part_of_the_page(tmp_path: Path):
     plan.write_text(plan.read_text().replace('"name": "sweep"', '"name": "<script>"'))
     page = write_report([folder], tmp_path / "report").page.read_text()
     assert "<title>&lt;script&gt;" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own
     assert "&lt;script&gt;alert(1)" in page
 
 
@@ -178,6 +181,27 @@ def test_two_sweeps_together_have_one_page(tmp_path: Path):
     report = write_report([first, second, first], tmp_path / "both").page.parent
     assert len(rows_of(report)) == 12
     assert (report / "report.md").read_text().startswith("# first and second\n")
+
+
+def test_a_report_in_another_folder_links_to_the_folder_of_each_run(tmp_path: Path):
+    special = {"optimizer=sgd,seed=1": {"status": "missing"}}
+    varied = {"optimizer": ["sgd"], "seed": range(3)}
+    first = write_sweep(tmp_path / "a" / "first", varied, special=special)
+    second = write_sweep(tmp_path / "b" / "a second", {"optimizer": ["adam"], "seed": range(3)})
+    page = write_report([first, second], tmp_path / "c" / "both").page
+    links = [unquote(link) for link in re.findall(r'href="(\.\./[^"]*)"', page.read_text())]
+    linked = {(page.parent / link).resolve() for link in links}
+    folders = {run.parent for sweep in (first, second) for run in sweep.glob("*/result.json")}
+    assert len(folders) == 5
+    assert linked == folders
+
+
+def test_a_target_far_from_all_curves_is_named_instead_of_drawn(tmp_path: Path):
+    near = written(tmp_path / "near", {"optimizer": ["adam"]}, target=1e-3)
+    far = written(tmp_path / "far", {"optimizer": ["adam"]}, target=1e-30)
+    assert "target 0.001" in (near / "report.html").read_text()
+    assert "is far outside" not in (near / "report.md").read_text()
+    assert "The target, 1e-30, is far outside of the figure." in (far / "report.md").read_text()
 
 
 def test_real_runs_have_a_report(run: Callable[..., object], tmp_path: Path):

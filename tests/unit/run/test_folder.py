@@ -7,7 +7,7 @@ import yaml
 
 from stepsize.run.folder import ChangedConfigError, EarlierAttempt, holds_run
 
-CONFIG = {"seed": 0, "name": "a", "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}
+CONFIG = {"seed": 0, "name": "a", "plots": True, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}
 
 
 def attempt(folder, status=None, config=CONFIG):
@@ -56,15 +56,42 @@ def test_a_changed_value_is_refused_with_both_values(tmp_path):
     assert not earlier.checked(changed, overwrite=True).is_done
 
 
-def test_a_changed_name_is_no_change(tmp_path):
+@pytest.mark.parametrize("changed", [{"name": "b"}, {"plots": "auto"}], ids=["name", "plots"])
+def test_a_changed_name_or_plot_is_no_change(tmp_path, changed):
     earlier = attempt(tmp_path, "completed")
-    assert earlier.checked({**CONFIG, "name": "b"}, overwrite=False).is_done
+    assert earlier.checked({**CONFIG, **changed}, overwrite=False).is_done
 
 
 def test_an_unreadable_result_counts_as_unfinished(tmp_path):
     attempt(tmp_path, "completed")
     (tmp_path / "result.json").write_text('{"status": "comp')
     assert not EarlierAttempt.read(tmp_path).is_done
+
+
+@pytest.mark.parametrize("content", ["", "seed: [0", "seed", "\x00\x00"], ids=repr)
+def test_an_unfinished_run_whose_configuration_was_half_written_is_trained_again(tmp_path, content):
+    attempt(tmp_path)
+    (tmp_path / ".hydra" / "config.yaml").write_text(content)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"x")
+    earlier = EarlierAttempt.read(tmp_path).checked(CONFIG, overwrite=False)
+    assert earlier.begun
+    assert not earlier.is_done
+    assert earlier.checkpoint is None
+
+
+def test_a_completed_run_whose_configuration_cannot_be_read_is_kept(tmp_path):
+    attempt(tmp_path, "completed")
+    (tmp_path / ".hydra" / "config.yaml").write_text("")
+    with pytest.raises(ChangedConfigError, match=r"config\.yaml cannot be read"):
+        EarlierAttempt.read(tmp_path).checked(CONFIG, overwrite=False)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", "{"])
+def test_a_result_that_is_no_mapping_counts_as_none(tmp_path, content):
+    attempt(tmp_path, "completed")
+    (tmp_path / "result.json").write_text(content)
+    assert EarlierAttempt.read(tmp_path).result == {}
 
 
 def test_clearing_removes_curves_and_result_and_keeps_the_log(tmp_path):

@@ -2,10 +2,12 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 
 import pytest
 
+from stepsize.callbacks.interruption import Interrupted
 from stepsize.loggers.metrics_csv import History
 from stepsize.run.folder import EarlierAttempt, Run
 from stepsize.run.result import objective_of, reachable_target, result_of, write_result
@@ -51,8 +53,8 @@ def test_a_diverged_run_is_infinitely_bad(tmp_path, mode, worst, losses, reason)
     ("error", "status", "reason"),
     [
         (ValueError("lr=x"), "failed", "lr=x"),
-        (KeyboardInterrupt(), "interrupted", "Ctrl-C"),
-        (SystemExit(143), "interrupted", "SIGTERM"),
+        (Interrupted(signal.SIGINT), "interrupted", "Ctrl-C"),
+        (Interrupted(signal.SIGTERM), "interrupted", "SIGTERM"),
         (SystemExit(1), "interrupted", "SystemExit"),
     ],
 )

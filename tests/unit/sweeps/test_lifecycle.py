@@ -7,9 +7,9 @@ from stepsize.sweeps.lifecycle import _report
 
 def test_a_package_that_cannot_be_imported_does_not_cost_the_report(tmp_path, capsys):
     write_sweep(tmp_path, {"optimizer": ["sgd", "adam"], "seed": [0, 1]})
-    page = _report(tmp_path, ["no_such_package"])
-    assert page is not None
-    assert page.is_file()
+    report = _report(tmp_path, ["no_such_package"])
+    assert report is not None
+    assert report.page.is_file()
     assert "no_such_package" in capsys.readouterr().err
 
 

@@ -31,6 +31,8 @@ def test_the_order_of_the_overrides_does_not_matter(overrides):
         ("optimizer.nesterov=True", "optimizer.nesterov=true"),
         ("+optimizer.fused=true", "++optimizer.fused=true"),
         ("optimizer.betas=[0.9, 0.99]", "optimizer.betas=[0.9,0.99]"),
+        ("optimizer.lr=1e3", "optimizer.lr=1000"),
+        ("optimizer.lr=1000.0", "optimizer.lr=1000"),
     ],
 )
 def test_one_value_has_one_name(one, other):
@@ -38,8 +40,25 @@ def test_one_value_has_one_name(one, other):
 
 
 def test_keys_that_say_only_where_and_how_a_sweep_runs_are_not_in_the_name():
-    overrides = ["seed=1", "name=x", "sweep=quick", "overwrite=true", "fail_fast=true"]
+    overrides = [
+        "seed=1",
+        "name=x",
+        "sweep=quick",
+        "overwrite=true",
+        "fail_fast=true",
+        "plots=true",
+    ]
     assert run_name(overrides) == "seed=1"
+
+
+def test_text_that_looks_like_a_number_is_not_respelled():
+    assert run_name(["+model.version='1.10'"]) != run_name(["+model.version=1.10"])
+
+
+def test_what_all_runs_of_a_sweep_usually_share_comes_after_the_seed():
+    overrides = ["task=line", "trainer.max_steps=300", "optimizer=adam", "seed=3", "logger=none"]
+    expected = "optimizer=adam,seed=3,task=line,trainer.max_steps=300,logger=none"
+    assert run_name(overrides) == expected
 
 
 VALUES = st.text(

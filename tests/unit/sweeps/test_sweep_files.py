@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 from stepsize.sweeps.jobs import Composer, combinations
 
 
-def composed(sweep):
+def composed(sweep, *words):
     loader = GlobalHydra.instance().config_loader()
-    return loader, loader.load_configuration("train", [f"sweep={sweep}"], run_mode=RunMode.MULTIRUN)
+    overrides = [f"sweep={sweep}", *words]
+    return loader, loader.load_configuration("train", overrides, run_mode=RunMode.MULTIRUN)
 
 
 @pytest.fixture(params=names("sweep"))
@@ -29,6 +30,13 @@ def test_it_is_a_multirun_whose_jobs_can_be_composed(sweep):
     composer = Composer(config, loader)
     runs = {composer.job(overrides).run for overrides in jobs}
     assert len(runs) == len(jobs) > 1
+
+
+def test_it_is_vectorized_unless_the_command_line_chooses_another_launcher(sweep):
+    _, config = composed(sweep)
+    assert config.hydra.runtime.choices["hydra/launcher"] == "vectorized"
+    _, config = composed(sweep, "hydra/launcher=basic")
+    assert config.hydra.launcher._target_.endswith("BasicLauncher")
 
 
 def test_it_sets_no_option_of_an_optimizer_that_would_leak_into_another(sweep):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stepsize.plots.style import FAINT, GREY, INK
-from stepsize.report.figures.panel import Panel
+from stepsize.report.figures.panel import LOG_SCALE, NARROW, WIDE, Panel
 from stepsize.report.figures.scales import limits, set_x
 from stepsize.report.line_styles import Look
 from stepsize.stats.paired import Paired
@@ -44,8 +44,8 @@ class Differences:
     def figure(self, wide: bool) -> Panel:
         """The forest plot, with labels at the left."""
         left = 14 + int(6.6 * max(len(row[0]) for row in self._rows))
-        size = (880 if wide else 390, _ROW * len(self._rows) + 60)
-        return Panel(self._draw, *size, (min(left, size[0] // 2), 16, 12, 48))
+        size = (WIDE if wide else NARROW, _ROW * len(self._rows) + 50)
+        return Panel(self._draw, *size, (min(left, size[0] // 2), 16, 12, 38))
 
     def _draw(self, axes: Axes) -> None:
         low, high = self._limits()
@@ -61,7 +61,8 @@ class Differences:
         axes.grid(axis="x", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
         how = "ratio to" if self._ratio else "difference from"
-        axes.set_xlabel(f"{self._tag}: {how} {self._baseline}", color=GREY)
+        scale = LOG_SCALE if self._ratio else ""
+        axes.set_xlabel(f"{self._tag}: {how} {self._baseline}{scale}", color=GREY)
 
     def _limits(self) -> tuple[float, float]:
         """Limits around all estimates and intervals; intervals far wider than the rest are cut."""

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepsize.plots.style import GREY
-from stepsize.report.figures.panel import Panel, large_panel, small_panel
-from stepsize.report.figures.scales import label_ends, limits, set_x, set_y, title
+from stepsize.report.figures.panel import Panel, large_panel, part, small_panel
+from stepsize.report.figures.scales import (
+    LineEnd,
+    label_ends,
+    limits,
+    name_axes,
+    name_small_axes,
+    set_x,
+    set_y,
+)
 from stepsize.report.line_styles import Look
 from stepsize.report.task import LrCurve, Measure
 
@@ -35,6 +43,7 @@ class Sensitivity:
         self._curves = curves
         self._measure = measure
         self._looks = looks
+        self._y = f"final {measure.tag}"
         entries = [entry for curve in curves for _, entry in curve.points]
         values = [value for entry in entries for value in entry.finals.values()]
         self._low, self._high = limits(measure.above_floor(np.array(values)), measure.log, 0.08)
@@ -52,16 +61,19 @@ class Sensitivity:
 
     def panels(self) -> list[Panel]:
         """One small panel per method; all others are grey."""
-        return [small_panel(partial(self._panel, curve), top=32) for curve in self._curves]
+        top = 44 if any(curve.on_edge for curve in self._curves) else 32
+        return [small_panel(partial(self._panel, c), len(self._curves), top) for c in self._curves]
 
     def _overview(self, axes: Axes) -> None:
         self._scales(axes, 5)
         ends = [
-            (curve.points[-1][0], self._line(axes, curve), curve.method, self._looks[curve.method])
+            LineEnd(
+                curve.points[-1][0], self._line(axes, curve), curve.method,
+                self._looks[curve.method], curve.method,
+            )
             for curve in self._curves
-        ]
-        axes.set_xlabel("learning rate", color=GREY)
-        title(axes, f"final {self._measure.tag}", "", 12)
+        ]  # fmt: skip
+        name_axes(axes, "learning rate", self._y)
         label_ends(axes, ends, room=22)
 
     def _panel(self, curve: LrCurve, axes: Axes) -> None:
@@ -70,7 +82,8 @@ class Sensitivity:
             if other is not curve:
                 axes.plot(*self._medians(other), color=GREY, linewidth=0.6, alpha=0.35, zorder=4)
         self._line(axes, curve, small=True)
-        title(axes, curve.method, "best on an edge" if curve.on_edge else "")
+        note = "best on an edge" if curve.on_edge else ""
+        name_small_axes(axes, "learning rate", self._y, curve.method, note)
 
     def _scales(self, axes: Axes, ticks: int) -> None:
         set_y(axes, self._low, self._high, self._measure.log, ticks)
@@ -93,6 +106,7 @@ class Sensitivity:
         axes.plot(
             lrs, medians, color=look.colour, linestyle=look.linestyle, dash_capstyle="butt",
             linewidth=1.8, marker=look.marker, markersize=size, zorder=5, clip_on=False,
+            gid=part("curve", curve.method),
         )  # fmt: skip
         bad = self._high if self._measure.mode == "min" else self._low
         for lr, entry in curve.points:
@@ -101,6 +115,7 @@ class Sensitivity:
             axes.plot(
                 [lr] * len(seeds), seeds, color=look.colour, linestyle="none", marker="o",
                 markersize=size * 0.6, alpha=0.4, markeredgewidth=0, zorder=3,
+                gid=part("seeds", curve.method),
             )  # fmt: skip
             if len(seeds) < entry.n:
                 # At the edge of the axes, because its height is no number. The crosses of several
@@ -109,7 +124,8 @@ class Sensitivity:
                 shift = 0 if small else 8 * (index - (len(self._curves) - 1) / 2)
                 axes.plot(
                     lr, bad, color=look.colour, marker="x", markersize=size + 1.5, zorder=6,
-                    markeredgewidth=1.6, clip_on=False, transform=offset_copy(
+                    markeredgewidth=1.6, clip_on=False, gid=part("mark", curve.method),
+                    transform=offset_copy(
                         axes.transData, axes.get_figure(root=True), x=shift, units="points"
                     ),
                 )  # fmt: skip
@@ -118,6 +134,6 @@ class Sensitivity:
             axes.plot(
                 lrs[best], medians[best], color=look.colour, marker="o",
                 fillstyle="none", markersize=size * 2.3, markeredgewidth=1.3, zorder=6,
-                clip_on=False,
+                clip_on=False, gid=part("mark", curve.method),
             )  # fmt: skip
         return medians[-1] if len(lrs) and lrs[-1] == curve.points[-1][0] else bad
