@@ -84,6 +84,7 @@ LOADERS = {
     "unshuffled": plain,
     "shuffled": lambda: plain(shuffle=True),
     "workers": lambda: plain(shuffle=True, num_workers=2),
+    "persistent workers": lambda: plain(shuffle=True, num_workers=2, persistent_workers=True),
     "own generator": lambda: plain(shuffle=True, generator=torch.Generator()),
     "own sampler": lambda: plain(sampler=OwnGenerator()),
     "weighted": lambda: plain(sampler=WeightedRandomSampler([1.0] * POINTS, POINTS)),

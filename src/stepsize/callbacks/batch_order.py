@@ -127,6 +127,12 @@ class OrderedLoaders(CombinedLoader):
             order.states = []
             self._batch = resumed
         with self._own_random_numbers():
+            for loader in self.flattened if self._epoch > 0 else ():
+                # Workers that persist draw no seed after their first epoch: start them, as the
+                # run that was never stopped has.
+                if getattr(loader, "persistent_workers", False) and loader._iterator is None:
+                    iter(loader)
+        with self._own_random_numbers():
             seed = _seed(order.seed, self._epoch, self._batch)
             for loader in self.flattened:
                 _seed_generators(loader, seed)
