@@ -8,6 +8,7 @@ import signal
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils._pytree import tree_leaves
 
 from stepsize.modules import Regressor
 
@@ -57,7 +58,7 @@ class Diary(pl.Callback):
         self.dirpath, self.batches = dirpath, []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in batch))
+        digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tree_leaves(batch)))
         self.batches.append([trainer.global_step, batch_idx, digest.hexdigest()])
 
     def on_fit_end(self, trainer, pl_module):
@@ -73,8 +74,17 @@ class Jittery(Regressor):
         return step._replace(loss=step.loss * (1 + torch.rand(())))
 
 
+class JitteryOfAll(Jittery):
+    """The same for a list of batches: all loaders' points together."""
+
+    def step(self, batch):
+        if isinstance(batch[0], (list, tuple)):
+            batch = tuple(torch.cat(tensors) for tensors in zip(*batch, strict=True))
+        return super().step(batch)
+
+
 DIARY = [
-    "allowed_packages=[resuming]",
+    "allowed_packages=[resuming,own_loaders]",
     "+callbacks.diary={_target_: resuming.Diary, dirpath: '${hydra:runtime.output_dir}'}",
 ]
 

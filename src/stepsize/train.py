@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from stepsize.callbacks.batch_order import BatchOrder
 from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.fingerprints import Fingerprints
 from stepsize.callbacks.interruption import Interrupted, Interruption
 from stepsize.callbacks.recorder import Record
 from stepsize.callbacks.required import GroupTable, required_callbacks
@@ -42,8 +44,6 @@ log = logging.getLogger(__name__)
 # Lightning sets its level to INFO when it is imported: devices, tips, "max_steps reached".
 for name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)
-# Lightning 2.6 asks torch 2.13's tree specs in an outdated way; nothing that a user could change.
-warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)` is deprecated")
 
 
 def train(cfg: DictConfig) -> float:
@@ -62,21 +62,22 @@ def train(cfg: DictConfig) -> float:
     run = Run.open(cfg)
     if run.earlier.is_done:
         return objective_of(run.earlier.result)
-    record = Record(run.folder / "metrics.csv")
+    record = Record(run.folder / "metrics.csv" if _is_first_process() else None)
+    prints = Fingerprints()
     loggers: list[Any] = []
     interruption = Interruption()
     with (
         interruption.listening(),
         without_hints(),
         allowing(run.config["allowed_packages"]),
-        _errors_recorded(run, record, loggers, interruption),
+        _errors_recorded(run, record, prints, loggers, interruption),
     ):
         run.claim_folder(cfg)
         log.debug("overrides: %s", " ".join(run.overrides) or "none")
         check_config(run.config)
         resume, run = _resume(run)
         config = run.config
-        loggers += _build_loggers(run)
+        loggers += _build_loggers(run) if _is_first_process() else []
 
         pl.seed_everything(config["seed"], workers=True, verbose=False)
         data = instantiate(config["data"], where="data")
@@ -89,6 +90,8 @@ def train(cfg: DictConfig) -> float:
         callbacks = [
             interruption,
             resume,
+            BatchOrder(config["seed"]),
+            prints,
             *required_callbacks(module.recipe),
             *_build_callbacks(config),
         ]
@@ -100,11 +103,16 @@ def train(cfg: DictConfig) -> float:
         _validate_final_weights(trainer, module, data, record)
 
         reasons = [c.reason for c in callbacks if isinstance(c, Divergence) and c.reason]
-        result = _end(run, record, loggers, diverged=reasons[0] if reasons else None)
+        result = _end(run, record, prints, loggers, diverged=reasons[0] if reasons else None)
     log.debug("%s after %d steps: %s", result["status"], record.steps, result["metrics"])
-    if not in_sweep():
+    if not in_sweep() and _is_first_process():
         print_summary(run, result)
     return objective_of(result)
+
+
+def _is_first_process() -> bool:
+    """Whether this process writes the run's files; Lightning starts others with trainer=ddp."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _resume(run: Run) -> tuple[Resume, Run]:
@@ -179,7 +187,11 @@ def _validate_final_weights(
 
 @contextmanager
 def _errors_recorded(
-    run: Run, record: Record, loggers: list[Any], interruption: Interruption
+    run: Run,
+    record: Record,
+    prints: Fingerprints,
+    loggers: list[Any],
+    interruption: Interruption,
 ) -> Iterator[None]:
     """Write the error and the metrics so far to ``result.json`` before the error is raised."""
     try:
@@ -189,24 +201,35 @@ def _errors_recorded(
         record.history.write()
         between_steps = isinstance(error, SIGTERMException)  # Lightning's
         ending = interruption.ended_by() if between_steps else error
-        result = _end(run, record, loggers, error=ending)
-        if isinstance(ending, Interrupted) and not in_sweep():
+        result = _end(run, record, prints, loggers, error=ending)
+        if isinstance(ending, Interrupted) and not in_sweep() and _is_first_process():
             print_interruption(run, result)
         raise ending from error
 
 
-def _end(run: Run, record: Record, loggers: list[Any], **how: Any) -> dict[str, Any]:
+def _end(
+    run: Run, record: Record, prints: Fingerprints, loggers: list[Any], **how: Any
+) -> dict[str, Any]:
     """Write ``result.json`` and complete the run's row of HPARAMS.
 
     Args:
         run: the run.
         record: its metrics.
+        prints: of its initial weights, first and last batch.
         loggers: those of the configuration.
         **how: ``diverged`` or ``error``, as :func:`stepsize.run.result.result_of` takes them.
     """
     optimum = None if record.gap is None else record.gap.optimum
-    result = result_of(run, record.history, steps=record.steps, optimum=optimum, **how)
-    write_result(run.folder, result)
+    result = result_of(
+        run,
+        record.history,
+        steps=record.steps,
+        optimum=optimum,
+        fingerprints=prints.result,
+        **how,
+    )
+    if _is_first_process():
+        write_result(run.folder, result)
     for logger in loggers:
         if isinstance(logger, RowLogger):
             logger.close_session(result)

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 from conftest import names
+from own_loaders import LOADERS, own
 from resuming import (
     EPOCH,
     MIDDLE,
@@ -57,3 +58,10 @@ def test_every_schedule_continues_exactly_over_groups(run, scheduler):
 )
 def test_it_does_not_matter_where_the_run_was_stopped(run, scheduler, step, way):
     check_stop(run, scheduler, step, way)
+
+
+@pytest.mark.parametrize("step", [7, 8, 10, 14], ids="step {}".format)
+@pytest.mark.parametrize("kind", [kind for kind in LOADERS if kind != "iterator"])
+def test_every_kind_of_loader_continues_exactly(run, kind, step):
+    # An epoch has 7 batches, and a validation follows step 8; the model draws random numbers.
+    check_exact(run, own(kind), step, steps=16)

@@ -40,7 +40,7 @@ def test_one_command_trains_and_leaves_a_complete_folder(command, tmp_path):
     assert {
         "status", "reason", "task", "optimizer", "scheduler", "param_groups", "seed", "overrides",
         "config_hash", "steps", "seconds", "metrics", "optimum", "versions", "monitor", "mode",
-        "objective", "lr", "target",
+        "objective", "lr", "target", "fingerprints",
     } == set(result)  # fmt: skip
     assert (result["task"], result["optimizer"], result["steps"]) == ("curve", "adam", 100)
     assert result["overrides"] == ["optimizer=adam", "trainer.max_steps=100"]

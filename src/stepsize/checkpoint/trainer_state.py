@@ -9,13 +9,14 @@ steps: one step and all that follows it are complete, the next has not begun.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 KEY = "between_steps"
 
@@ -84,11 +85,24 @@ def restore(trainer: pl.Trainer, module: pl.LightningModule, state: dict[str, An
     trainer.fit_loop._restarting = False
     if loop.restarting and not loop._should_accumulate():
         loop._batches_that_stepped -= 1  # Lightning is about to count the last step again
+    # Lightning makes an iterator of the validation loaders here, which draws random numbers.
+    val_loop = loop.val_loop
+    val_loop.increment_progress_to_evaluation_end = _putting_back_random_state(  # type: ignore[method-assign]
+        val_loop.increment_progress_to_evaluation_end
+    )
     trainer.callback_metrics.update(state["metrics"])
     parameters = dict(module.named_parameters())
     for name, gradient in state["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device)
     _set_random_state(state["random"])
+
+
+def _putting_back_random_state(call: Callable[[], None]) -> Callable[[], None]:
+    def isolated() -> None:
+        with isolate_rng(include_cuda=False):
+            call()
+
+    return isolated
 
 
 def random_state() -> dict[str, Any]:

@@ -88,6 +88,12 @@ def check_config(config: Mapping[str, Any]) -> None:
             f"ckpt_path={path}: there is no such file; a run leaves RUN/checkpoints/last.ckpt"
         )
     trainer = config["trainer"]
+    fast = trainer.get("fast_dev_run")
+    if fast:
+        raise ValueError(
+            f"trainer.fast_dev_run={fast}: Lightning then drops all loggers and checkpoints, and "
+            "with them the run's metrics; use trainer=debug"
+        )
     steps = trainer.get("max_steps", -1)
     if steps != -1:
         whole_number("trainer.max_steps", steps, least=1)

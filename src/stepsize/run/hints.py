@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _HINTS = (
+    # Lightning 2.6 asks torch 2.13's tree specs in an outdated way.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     # A run on a login node, or started by a launcher, is no mistake.
     r"The `srun` command is available on your system but is not used",
     # Rows are logged at multiples of the interval over the whole run, not per epoch.

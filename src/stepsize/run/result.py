@@ -30,6 +30,7 @@ def result_of(
     optimum: float | None = None,
     diverged: str | None = None,
     error: BaseException | None = None,
+    fingerprints: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """What ``result.json`` says of a run that has ended.
 
@@ -40,6 +41,8 @@ def result_of(
         optimum: the smallest value of the training objective, where it is known.
         diverged: the reason that the callback ``Divergence`` gives; None where it gives none.
         error: what ended the run before its end; None where nothing did.
+        fingerprints: short hashes, as the callback ``Fingerprints`` takes them; None where the run
+            did not get that far.
 
     Returns:
         The keys and values of ``result.json``. ``status`` is ``completed``, ``diverged``,
@@ -83,6 +86,7 @@ def result_of(
         "objective": objective,
         "lr": (config.get("optimizer") or {}).get("lr"),
         "target": target and {**target, "steps": _steps_to_target(config, history)},
+        "fingerprints": None if fingerprints is None else dict(fingerprints),
         "versions": versions(),
     }
 
@@ -92,8 +96,13 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
 
     Numbers that are not finite are written as null.
     """
-    text = json.dumps(_finite(result), indent=2, allow_nan=False)
-    with replacing(folder / "result.json") as part:
+    write_json(folder / "result.json", result)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of JSON atomically; numbers that are not finite become null."""
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    with replacing(file) as part:
         part.write_text(text + "\n", "utf-8")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from stepsize.report.labels import name_settings
 from stepsize.report.read import RunRow, Sweep
 from stepsize.report.task import Entry, compare_tasks
 from stepsize.run.errors import one_line
+from stepsize.run.saved import SavedRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,30 +94,21 @@ def draw_run(folder: Path, *, for_tensorboard: bool = False) -> list[Path]:
     Raises:
         ValueError: there is no checkpoint, or the plot needs what the checkpoint lacks.
     """
-    import pytorch_lightning as pl
-    import torch
-
-    from stepsize.config.instantiate import allowing, instantiate
+    from stepsize.config.instantiate import allowing
     from stepsize.optim import build_optimizer, sparse_parameter_names
 
-    file = folder / "checkpoints" / "last.ckpt"
-    if not file.is_file():
-        raise ValueError(f"{folder}: there is no checkpoints/last.ckpt; give the folder of a run")
-    config = _settled_config(folder)
+    saved = SavedRun.of(folder)
+    config = saved.config
     with allowing(config["allowed_packages"]):
         plots = list(_plots(config))
         if not plots:
             return []
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = saved.checkpoint
         for plot in plots:
             _load_state(plot, checkpoint["callbacks"])
-        pl.seed_everything(config["seed"], workers=True, verbose=False)
-        data = instantiate(config["data"], where="data")
+        data, module = saved.build()
         data.prepare_data()
         data.setup("fit")
-        module = instantiate(config["model"], where="model")
-        module.load_state_dict(checkpoint["state_dict"], assign=True)
-        module.to(next(module.parameters()).dtype)  # buffers that are not saved
         optimizer = build_optimizer(
             config["optimizer"],
             module.named_parameters(),
@@ -161,30 +152,3 @@ def _append_to_events(config: dict[str, Any], tag: str, plot: np.ndarray, step: 
     for logger in (config["logger"] or {}).values():
         if logger and "folder" in logger:
             append_summary(Path(logger["folder"]), image(tag, plot, dataformats="HWC"), step)
-
-
-def _settled_config(folder: Path) -> dict[str, Any]:
-    """The run's configuration with every interpolation resolved, for the folder as it lies now."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.core.utils import setup_globals
-    from omegaconf import OmegaConf
-
-    import stepsize.sweeps.jobs  # noqa: F401  (registers the resolvers that conf/ uses)
-    from stepsize.config.resolve import resolved_config
-
-    saved: Any = {
-        name: OmegaConf.load(folder / ".hydra" / f"{name}.yaml")
-        for name in ("config", "hydra", "overrides")
-    }
-    setup_globals()
-    saved["hydra"].hydra.runtime.output_dir = str(folder)
-    hydra = HydraConfig.instance()
-    before, hydra.cfg = hydra.cfg, saved["hydra"]  # interpolations look there
-    logging.disable(logging.INFO)  # the run has logged what is resolved how
-    try:
-        choices = {key: str(value) for key, value in saved["hydra"].hydra.runtime.choices.items()}
-        config, _ = resolved_config(saved["config"], choices, tuple(saved["overrides"]))
-    finally:
-        hydra.cfg = before
-        logging.disable(logging.NOTSET)
-    return config

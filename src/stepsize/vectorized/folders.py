@@ -13,6 +13,7 @@ from pytorch_lightning.__version__ import version as lightning_version
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard.summary import image, text
 
+from stepsize.callbacks.fingerprints import Fingerprints
 from stepsize.callbacks.optimizer_mode import OptimizerMode
 from stepsize.callbacks.recorder import Record
 from stepsize.checkpoint import trainer_state
@@ -103,6 +104,7 @@ def _write(job: ComposedJob, outcome: Outcome, program: str) -> _Ended:
         steps=outcome.steps,
         optimum=outcome.optimum,
         diverged=outcome.diverged,
+        fingerprints=outcome.fingerprints,
     )
     _write_log(folder / "train.log", run, outcome, program, result)
     return _Ended(run, outcome, result, draw_plots(config, outcome))
@@ -223,6 +225,7 @@ def checkpoint_of(outcome: Outcome, config: Mapping[str, Any]) -> dict[str, Any]
                 "built": outcome.variant.description,
                 "start": 0,
             },
+            Fingerprints.__qualname__: outcome.fingerprints,
         },
         "optimizer_states": [
             {"state": outcome.optimizer_state(), "param_groups": outcome.param_groups}

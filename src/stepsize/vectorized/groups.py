@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stepsize.callbacks.divergence import Divergence
+from stepsize.callbacks.fingerprints import fingerprint
 from stepsize.callbacks.norms import Norms
 from stepsize.checkpoint.trainer_state import random_state
 from stepsize.config.instantiate import allowing, instantiate, locate
@@ -199,6 +200,32 @@ class Components:
     def tags(self) -> set[str] | None:
         """The metrics that a run logs."""
         return logged_tags(self.module, self.data)
+
+    def fingerprints(self, steps: int, dtype: torch.dtype) -> dict[str, str | None]:
+        """Of the initial weights, the first batch and that of the last step, as a run sees them."""
+        key = (steps, dtype)
+        if key not in self._fingerprints:
+            stream = self.data.batches(self.data.train)
+            first = _floats_to(dtype, next(iter(stream)))
+            stream.position = steps - 1
+            last = _floats_to(dtype, next(iter(stream)))
+            weights = self.module.state_dict()
+            self._fingerprints[key] = {
+                "initial_weights": fingerprint(
+                    dict(zip(weights, _floats_to(dtype, weights.values()), strict=True))
+                ),
+                "first_batch": fingerprint(first),
+                "last_batch": fingerprint(last),
+            }
+        return self._fingerprints[key]
+
+    @cached_property
+    def _fingerprints(self) -> dict[tuple[int, torch.dtype], dict[str, str | None]]:
+        return {}
+
+
+def _floats_to(dtype: torch.dtype, tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    return [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
 
 
 class _Builder:

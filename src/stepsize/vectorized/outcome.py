@@ -80,6 +80,11 @@ class Outcome:
         """The initial module, the data, and the random state."""
         return self.group.components[self.index]
 
+    @property
+    def fingerprints(self) -> dict[str, str | None]:
+        """As the callback ``Fingerprints`` takes them of an individual run."""
+        return self.components.fingerprints(self.steps, self.weights.dtype)
+
     def module(self) -> Any:
         """A LightningModule with the evaluation weights."""
         module = copy.deepcopy(self.components.module).to(self.weights.dtype)
