@@ -63,7 +63,8 @@ class TaskChapters:
         self.answer = answer
         self.comparison = comparison = answer.comparison
         self.wanted = wanted
-        self.target = _target(comparison)
+        metric, value = comparison.target or (None, None)
+        self.target = value if metric == comparison.measure.tag else None
         self.by_method = by_method
         self.learning = LearningCurves(comparison, curves_of, by_method, self.target)
         self.looks = {e.setting.label: self.learning.looks[e.setting] for e in comparison.entries}
@@ -199,13 +200,6 @@ class TaskChapters:
         notes = [f"`{d.setting}`: {d.pair.note}." for d in differences if d.pair.note]
         if notes:
             yield Folded(f"Notes on {count(len(notes), 'comparison')}", [Text(bullets(notes))])
-
-
-def _target(comparison: TaskComparison) -> float | None:
-    """The target of the metric that ranks the task; None if runs have different ones."""
-    targets = {run.target for run in comparison.runs if run.target is not None}
-    values = {t.value for t in targets if t.metric == comparison.measure.tag}
-    return values.pop() if len(values) == 1 else None
 
 
 def profile_parts(

@@ -47,7 +47,7 @@ def conclude(comparison: TaskComparison, against_best: Sequence[Difference]) -> 
     if not known:
         nothing = "No run completed or diverged, so there is no answer."
         return Conclusion(nothing, None, None, (), caveats)
-    best, fastest = known[0], _fastest(known)
+    best, fastest = known[0], _fastest(comparison)
     if not math.isfinite(best.median):
         tried = count(len(known), "setting")
         headline = f"In each setting at least half of the runs diverged ({tried})."
@@ -72,13 +72,13 @@ def _headline(comparison: TaskComparison) -> str:
     return f"`{best.setting.label}` ends {word}: {place}."
 
 
-def _fastest(known: Sequence[Entry]) -> str | None:
+def _fastest(comparison: TaskComparison) -> str | None:
     """The setting with the fewest steps to the target; None without one target for all runs."""
+    known = comparison.known
     runs = [run for entry in known for run in entry.runs if run.finished]
-    targets = {(run.target_metric, run.target_value) for run in runs}
-    if len(known) < 2 or len(targets) != 1 or None in next(iter(targets)):
+    if len(known) < 2 or comparison.target is None or any(run.target is None for run in runs):
         return None
-    ((metric, value),) = targets
+    metric, value = comparison.target
     target = f"{metric} {shown_number(str(value))}"
     medians = {entry.setting.label: entry.median_target_steps or math.inf for entry in known}
     least = min(medians.values())

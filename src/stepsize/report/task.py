@@ -100,6 +100,12 @@ class TaskComparison:
         keys = {key for entry in self.entries for key, _ in entry.setting.values}
         return sorted(k for k in keys if {k, re.split(r"[./]", k)[0]} & {*_OTHER_STARTS})
 
+    @cached_property
+    def target(self) -> tuple[str, float] | None:
+        """Metric and value of the target that all runs with a target share; None without one."""
+        found = {(run.target.metric, run.target.value) for run in self.runs if run.target}
+        return found.pop() if len(found) == 1 else None
+
     @property
     def runs(self) -> list[RunRow]:
         """All runs of either stage that count."""

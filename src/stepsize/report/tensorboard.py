@@ -242,10 +242,9 @@ def _held(curve: Curve, grid: np.ndarray) -> Curve:
 def _targets(task: TaskAnswer, runs: Sequence[BoardRun], several: bool) -> dict[str, BoardRun]:
     """The target of a task as a horizontal line; none where its runs have several."""
     measure = task.measure
-    found = {(run.target.metric, run.target.value) for run in task.comparison.runs if run.target}
-    if len(found) != 1 or not runs:
+    if task.comparison.target is None or not runs:
         return {}
-    ((metric, value),) = found
+    metric, value = task.comparison.target
     group = "compare" if metric == measure.tag else "more"
     ends = np.array([0, max(run.steps for run in runs)])
     name = f"{group}/{task.task} {metric}"
