@@ -39,4 +39,4 @@ class JsonLines(Logger):
             stream.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Lightning passes the module's hyperparameters; the run's folder has them in .hydra."""
+        """The run passes its hyperparameters; its folder has them in .hydra too."""

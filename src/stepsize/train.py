@@ -129,13 +129,15 @@ def _resume(run: Run) -> tuple[Resume, Run]:
 
 
 def _build_loggers(run: Run) -> list[Any]:
-    """The configured loggers; from here on the run is a row of TensorBoard's HPARAMS."""
+    """The configured loggers, each with the hyperparameters: a row of HPARAMS in TensorBoard."""
     loggers = _instantiate_all(run.config, "logger")
+    columns = hparams_of(run.config, run.choices, run.overrides)
     for logger in loggers:
         if isinstance(logger, RowLogger):
-            columns = hparams_of(run.config, run.choices, run.overrides)
             group = trial_name(run.overrides, run.folder, in_sweep=in_sweep())
             logger.log_hyperparams(columns, group=group)
+        else:
+            logger.log_hyperparams({**columns, "seed": run.config["seed"]})
     return loggers
 
 
@@ -163,7 +165,7 @@ def _build_trainer(
         run.config["trainer"],
         where="trainer",
         callbacks=[*averaging, record, GroupTable(), *building, *others],
-        logger=[record.history, *loggers],
+        logger=[*loggers, record.history],  # the first one is the module's self.logger
         default_root_dir=run.folder,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),

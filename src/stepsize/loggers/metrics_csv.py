@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers.logger import DummyLogger
 
 from stepsize.config.schema import larger_is_better
 from stepsize.run.atomic import replacing
@@ -47,6 +48,11 @@ class History(Logger):
     @property
     def version(self) -> str:
         return ""
+
+    @property
+    def experiment(self) -> Any:
+        """Takes any call and does nothing: ``self.logger.experiment`` without another logger."""
+        return DummyLogger().experiment
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Hyperparameters are in ``.hydra`` and ``result.json``, not in the table of metrics."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from stepsize.data import InMemoryData
 from stepsize.modules import Module
@@ -16,8 +18,11 @@ from stepsize.modules import Module
 def logged_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set[str] | None:
     """The tags of a module that logs as :class:`Module` does; None for any other.
 
+    A module may start from the first data that it sees, count its calls, or draw random numbers.
+    Therefore a copy is evaluated, and the random generators are put back.
+
     Args:
-        module: evaluated once on the first few training points, in evaluation mode.
+        module: a copy is evaluated once on the first few training points, in evaluation mode.
         data: says whether there is a validation set.
     """
     if not (isinstance(module, Module) and isinstance(data, InMemoryData)):
@@ -28,10 +33,10 @@ def logged_tags(module: pl.LightningModule, data: pl.LightningDataModule) -> set
     )
     if overrides_steps:
         return None
-    mode = module.training
-    few = tuple(tensor[:2] for tensor in data.train)
-    names = ["loss", *module.eval().metrics(module.step(few))]
-    module.train(mode)
+    few = tuple(tensor[:2].clone() for tensor in data.train)
+    with isolate_rng():
+        alike = copy.deepcopy(module).eval()
+        names = ["loss", *alike.metrics(alike.step(few))]
     phases = ["train", *(["val"] if data.val is not None else [])]
     gap = {"train/gap", "train/log10_gap"} if module.optimum(data) is not None else set()
     return {f"{phase}/{name}" for phase in phases for name in names} | gap
