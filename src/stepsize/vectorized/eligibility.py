@@ -186,7 +186,9 @@ def module_reason(module: Any, data: Any) -> str | None:
         if not parameter.requires_grad and parameter.is_sparse:
             return Reason.SPARSE_PARAMETER.format(name)
     for name, layer in module.named_modules():
-        if isinstance(layer, _CHANGING_LAYERS):
+        if (
+            isinstance(layer, _CHANGING_LAYERS) and getattr(layer, "p", None) != 0
+        ):  # dropout's share
             return Reason.LAYER.format(name, type(layer).__name__)
     return None
 

@@ -146,6 +146,37 @@ def test_a_module_that_draws_random_numbers_is_trained_individually(tmp_path: Pa
         Training(group)
 
 
+class WithLayerOfDropout(Module):
+    """Has a dropout layer with a share of its own."""
+
+    share = 0.0
+
+    def __init__(self, net: Any) -> None:
+        super().__init__(torch.nn.Sequential(net, torch.nn.Dropout(self.share)))
+
+    def step(self, batch: Any) -> Any:
+        x, y = batch
+        return objectives_step(self.net(x), y)
+
+
+class WithMoreDropout(WithLayerOfDropout):
+    share = 0.1
+
+
+def test_a_dropout_layer_that_drops_nothing_is_vectorized(tmp_path: Path) -> None:
+    config = config_of(
+        *CURVE, "optimizer=adam", "allowed_packages=[test_exactness]", folder=tmp_path
+    )
+    config["model"]["_target_"] = "test_exactness.WithLayerOfDropout"
+    groups, reasons = group_jobs([config, config])
+    assert (len(groups), reasons) == (1, {})
+    Training(groups[0])
+    config["model"]["_target_"] = "test_exactness.WithMoreDropout"
+    groups, reasons = group_jobs([config, config])
+    assert groups == []
+    assert all("Dropout" in reason for reason in reasons.values())
+
+
 def test_a_plateau_whose_monitor_is_never_logged_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
