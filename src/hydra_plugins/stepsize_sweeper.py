@@ -72,6 +72,7 @@ class Grid(BasicSweeper):
         from stepsize.config.schema import check_plots, refuse_renamed_keys
         from stepsize.run.errors import errors_in_one_line
         from stepsize.sweeps.grid import run_grid
+        from stepsize.sweeps.jobs import refuse_repeated
         from stepsize.sweeps.lifecycle import leaving_on_signals
 
         assert self.config is not None
@@ -83,6 +84,7 @@ class Grid(BasicSweeper):
                 known = ", ".join(field.name for field in fields(GridConf)[1:])
                 raise ValueError(f"hydra.sweeper.{min(self.unknown)} does not exist; give {known}")
             check_plots(self.config.plots)  # each run would fail with the same message
+            refuse_repeated(arguments)
             return run_grid(
                 overrides=[*self._parse_config(), *arguments],
                 config=self.config,

@@ -97,6 +97,24 @@ def combinations(overrides: Sequence[str], loader: ConfigLoader) -> list[list[st
     return batch
 
 
+def refuse_repeated(overrides: Sequence[str]) -> None:
+    """Refuse a key that is swept and given a second time: one of both would be ignored.
+
+    Args:
+        overrides: of the command line.
+
+    Raises:
+        ValueError: names the key and its values.
+    """
+    by_key: dict[str, list[Override]] = {}
+    for override in map(_parsed, overrides):
+        by_key.setdefault(override.get_key_element().lstrip("+~"), []).append(override)
+    for key, given in by_key.items():
+        if len(given) > 1 and any(override.is_sweep_override() for override in given):
+            lines = " and ".join(str(override.input_line) for override in given)
+            raise ValueError(f"{key} is given more than once: {lines}; give all values at once")
+
+
 def run_name(overrides: Iterable[str]) -> str:
     """The folder name of a run, made from its overrides.
 

@@ -7,7 +7,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from stepsize.config.resolve import plain
-from stepsize.sweeps.jobs import Composer, combinations
+from stepsize.sweeps.jobs import Composer, combinations, refuse_repeated
 
 
 @pytest.fixture
@@ -64,3 +64,20 @@ def test_a_job_knows_what_it_is_about(composer):
         "digits", "adam", "cosine", "none",
     )  # fmt: skip
     assert (job.seed, job.lr, job.stage) == (0, 0.5, "tune")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["+param_groups.a={lr: 1},{lr: 2}", "+param_groups.a={eps: 1},{eps: 2}"],
+        ["optimizer.lr=0.1,0.2", "optimizer.lr=0.3"],
+        ["optimizer=sgd", "optimizer=adam,lion"],
+    ],
+)
+def test_a_key_that_is_swept_and_given_again_is_refused(overrides):
+    with pytest.raises(ValueError, match="is given more than once: .* and .*; give all values"):
+        refuse_repeated(overrides)
+
+
+def test_a_key_that_is_given_again_with_one_value_replaces_the_first():
+    refuse_repeated(["optimizer.lr=0.1", "optimizer.lr=0.3", "seed=0,1"])
