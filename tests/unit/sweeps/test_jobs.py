@@ -75,7 +75,7 @@ def test_a_job_knows_what_it_is_about(composer):
     ],
 )
 def test_a_key_that_is_swept_and_given_again_is_refused(overrides):
-    with pytest.raises(ValueError, match="is given more than once: .* and .*; give all values"):
+    with pytest.raises(ValueError, match=r"is given more than once: .* and .*; give all values"):
         refuse_repeated(overrides)
 
 
