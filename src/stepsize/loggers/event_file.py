@@ -41,13 +41,13 @@ def write_event_file(
     ``SummaryWriter.add_scalar``.
 
     Args:
-        folder: of the run; created.
+        folder: of the run; created if it does not exist.
         curves: ``{tag: (steps [n], values [n])}``. Values that are not finite are skipped.
         start: Unix time of the first event, in seconds.
         seconds_per_step: between two events, for TensorBoard's axis of relative time.
         summaries: written before the curves.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     # A running server reads a file with a later name as newer data, and not as the old file.
     with (folder / f"{_PREFIX}{time.time_ns()}{_OF_REPORT}").open("wb") as stream:
         stream.write(version_record(start))
@@ -64,11 +64,10 @@ def write_event_file(
 
 
 def remove_run(folder: Path) -> None:
-    """Remove a run if it holds nothing but what :func:`write_event_file` writes."""
-    files = list(folder.iterdir())
-    if files and all(f.name.startswith(_PREFIX) and f.name.endswith(_OF_REPORT) for f in files):
-        for file in files:
-            file.unlink()
+    """Remove what :func:`write_event_file` has written, and the folder if nothing else is in it."""
+    for file in folder.glob(f"{_PREFIX}*{_OF_REPORT}"):
+        file.unlink()
+    if not any(folder.iterdir()):
         folder.rmdir()
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-# TensorBoard sorts groups, the part of a tag before its first slash, by the alphabet. What is not a
-# loss or a score comes after "val", so that a run opens on train/... and val/...
+# TensorBoard sorts groups, the part of a tag before its first slash. What is not a loss or a score
+# comes after "val", so that a run opens on train/... and val/...
 _WATCHED = ("lr/", "grad_norm/", "update_ratio/")
+_FIRST = "compare"  # the group of a report's comparison, see stepsize.report.tensorboard
 
 
 def board_tag(tag: str) -> str:
-    """The tag of a metric in TensorBoard: ``watch/lr/head`` of ``lr/head``; of a loss its own."""
-    return f"watch/{tag}" if tag.startswith(_WATCHED) else tag
+    """The tag of a metric in TensorBoard.
+
+    ``watch/lr/head`` of ``lr/head``; ``value/acc`` of a tag that would come before the comparison of
+    a report; of any other its own.
+    """
+    if tag.startswith(_WATCHED):
+        return f"watch/{tag}"
+    return f"value/{tag}" if tag.partition("/")[0] < _FIRST else tag

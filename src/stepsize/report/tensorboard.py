@@ -245,7 +245,7 @@ def _targets(task: TaskAnswer, runs: Sequence[BoardRun], several: bool) -> dict[
     if task.comparison.target is None or not runs:
         return {}
     metric, value = task.comparison.target
-    group = "compare" if metric == measure.tag else "more"
+    group = "compare" if metric in (measure.tag, "val/loss") else "more"
     ends = np.array([0, max(run.steps for run in runs)])
     name = f"{group}/{task.task} {metric}"
     line = BoardRun()

@@ -355,6 +355,32 @@ def test_a_score_has_no_logarithm_and_its_target_is_a_line(tmp_path):
     assert line == {0: pytest.approx(0.9), 400: pytest.approx(0.9)}
 
 
+def test_the_target_of_the_validation_loss_is_on_its_chart(tmp_path):
+    sweep = write_sweep(tmp_path / "s", {"optimizer": ["adam", "sgd"], "seed": [0, 1]}, known=False)
+    for file in sweep.glob("*/result.json"):
+        result = json.loads(file.read_text())
+        result["target"] = {"metric": "val/loss", "value": 0.2, "steps": 50}
+        file.write_text(json.dumps(result))
+    report = written(sweep)
+    (tag,) = curves(report / "target 0.2")
+    assert tag == "compare/curve val/loss"
+    assert tag in curves(report / "adam")
+
+
+def test_what_a_killed_report_has_left_does_not_stop_the_next_one(tmp_path):
+    sweep = write_sweep(tmp_path / "s", {"optimizer": ["adam", "sgd"], "seed": [0, 1]})
+    for name, file in (("adam", None), ("sgd", "notes.txt"), ("old", None)):
+        folder = sweep / "report" / name
+        folder.mkdir(parents=True)
+        if file:
+            (folder / file).write_text("theirs")
+    report = written(sweep)
+    assert (report / "sgd" / "notes.txt").exists()
+    assert not (report / "old").exists()
+    assert set(settings_of(written(sweep))) == {"adam", "sgd"}
+    assert len(list((report / "sgd").glob("events*"))) == 1
+
+
 def test_a_server_shows_the_answer_and_bands(tmp_path):
     varied = {"optimizer": ["sgd", "adam"], "seed": [0, 1, 2]}
     sweep = write_sweep(tmp_path / "s", varied)
