@@ -11,8 +11,8 @@ _FIRST = "compare"  # the group of a report's comparison, see stepsize.report.te
 def board_tag(tag: str) -> str:
     """The tag of a metric in TensorBoard.
 
-    ``watch/lr/head`` of ``lr/head``; ``value/acc`` of a tag that would come before the comparison of
-    a report; of any other its own.
+    ``watch/lr/head`` of ``lr/head``; ``value/acc`` of a tag that would sort before a report's
+    comparison; of any other its own.
     """
     if tag.startswith(_WATCHED):
         return f"watch/{tag}"
