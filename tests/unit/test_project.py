@@ -189,8 +189,9 @@ def test_continuous_integration_runs_what_a_newcomer_runs():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     commands = re.findall(r"^make .+$", script.read_text("utf-8"), re.MULTILINE)
-    browser = "make test ARGS=tests/all/test_page_in_browser.py"
-    assert commands == ["make lint", "make test", browser]
+    browser = ("tests/all/test_page_in_browser.py", "tests/all/test_tensorboard_in_browser.py")
+    assert commands == ["make lint", "make test", f'make test ARGS="{" ".join(browser)}"']
+    assert all((ROOT / file).is_file() for file in browser)
 
 
 def test_contributing_names_files_that_exist_and_stays_short():
