@@ -277,7 +277,8 @@ def print_interruption(
     stopped = {
         run.run: run.steps for run in sweep.runs if run.status == "interrupted" and run.steps
     }
-    at = f", the others at step {step[0]:,} of {step[1]:,}" if step else ""
+    lost = "; the vectorized ones start again (they were at step {:,} of {:,})"
+    at = lost.format(*step) if step else ""
     if stopped:
         at = f"; interrupted at step {max(stopped.values()):,}: {next(iter(stopped))}"
     for line in (
@@ -370,4 +371,5 @@ def _tensorboard(folder: Path) -> str:
 def _command(sweep: Sweep) -> str:
     """The command that runs what is left, with the name that leads to the same folder."""
     command = sweep.commands[-1] if sweep.commands else "python train.py -m ..."
-    return command if "name=" in command else f"{command} name={shlex.quote(sweep.folder.name)}"
+    named = any(word.startswith("name=") for word in shlex.split(command))
+    return command if named else f"{command} name={shlex.quote(sweep.folder.name)}"

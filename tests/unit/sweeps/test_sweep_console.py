@@ -76,6 +76,16 @@ def test_a_missing_run_gives_the_command_that_continues(tmp_path):
     assert "skipped  optimizer=muon: no matrix" in out
 
 
+def test_another_key_that_ends_in_name_is_not_the_name_of_the_sweep(tmp_path):
+    folder = write_sweep(tmp_path / "s", {"optimizer": ["sgd"], "seed": [0]})
+    plan = json.loads((folder / "sweep.json").read_text())
+    plan["commands"] = ["python train.py -m +model.net.name=x seed=0,1"]
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    console = Console(file=io.StringIO(), width=80)
+    print_interruption(read_sweep(folder), "Ctrl-C", None, console)
+    assert console.file.getvalue().rstrip().endswith("+model.net.name=x seed=0,1 name=s")
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_commands_and_links_are_not_folded_and_can_be_pasted(tmp_path, width):
     folder = tmp_path / "a folder with blanks"
@@ -236,6 +246,9 @@ def test_an_interrupted_sweep_says_by_what_at_which_step_and_how_to_continue(tmp
     console = Console(file=io.StringIO(), width=80)
     print_interruption(sweep, "Ctrl-C", (30, 100), console)
     first, second = console.file.getvalue().splitlines()
-    assert first == "interrupted by Ctrl-C: 1 of 4 runs are done, the others at step 30 of 100"
+    assert first == (
+        "interrupted by Ctrl-C: 1 of 4 runs are done; the vectorized ones start again "
+        "(they were at step 30 of 100)"
+    )
     assert second.startswith("continue python train.py -m ")
     assert second.endswith("name=s")
